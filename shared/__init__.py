@@ -1,0 +1,1 @@
+"""What gateway, workers and client have in common: wire, worker protocol, errors, configuration."""
