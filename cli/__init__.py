@@ -1,1 +1,1 @@
-""""""
+"""The `zeropool` command: the one place that knows gateway, workers and client together."""

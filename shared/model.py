@@ -27,7 +27,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     max_batch_size: int = 64
     #: Time for queueing and execution of one call, in seconds.
     timeout_s: float = 300.0
-    #: Most rows that may wait in the gateway's queue for this model.
+    #: Most calls that may wait in the gateway's queue for this model.
     max_queue: int = 10_000
 
     def summary(self) -> dict[str, Any]:

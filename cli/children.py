@@ -1,0 +1,91 @@
+"""What runs inside the child processes of `zeropool serve`, and how they hang on their parent.
+
+Configuration comes in and readiness goes out as MessagePack over a pipe.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from zeropool.shared import logs
+from zeropool.shared.config import Config
+from zeropool.shared.errors import ConfigError, ModelRefused
+from zeropool.shared.model import ModelInfo
+
+#: sysexits.h, EX_CONFIG: starting again would not help.
+EXIT_CONFIG = 78
+#: linux/prctl.h
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Have the kernel kill this process when its parent ends, in whatever way.
+
+    KILL, as a worker that computes in C would not see TERM for as long as it computes.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent_pid:
+        # The parent was gone before the kernel knew that we care.
+        os._exit(1)
+
+
+def _prepare(parent_pid: int, level: str, role: str) -> None:
+    die_with_parent(parent_pid)
+    logs.configure(level, role, sys.stderr)
+
+
+def gateway_child(parent_pid: int, packed: bytes, endpoint: str) -> None:
+    """Run a gateway; exit with `EXIT_CONFIG` where it cannot run at all."""
+    # A terminal's Ctrl-C reaches the whole group; the parent says when to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    config = msgspec.msgpack.decode(packed, type=Config)
+    _prepare(parent_pid, config.log.level, "gateway")
+    from zeropool.gateway.server import Server  # noqa: PLC0415 - a worker needs none of it
+
+    try:
+        Server(config, endpoint, ignored=(signal.SIGINT,)).run()
+    except ConfigError as error:
+        _refuse(str(error))
+
+
+def worker_child(  # noqa: PLR0913 - the whole of what a spawned process gets to know
+    parent_pid: int, packed: bytes, index: int, endpoint: str, runtime_dir: str, ready: Any
+) -> None:
+    """Run worker ``index``; exit with `EXIT_CONFIG` where its models cannot be served.
+
+    ``ready`` is the sending end of a pipe and gets the models' infos after the first welcome.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    config = msgspec.msgpack.decode(packed, type=Config)
+    _prepare(parent_pid, config.log.level, f"worker-{index}")
+    from zeropool.workers.start import work  # noqa: PLC0415 - the gateway needs none of it
+
+    def tell(infos: list[ModelInfo]) -> None:
+        ready.send_bytes(msgspec.msgpack.encode(infos))
+
+    try:
+        work(
+            config,
+            index=index,
+            gateways=[endpoint],
+            runtime_dir=Path(runtime_dir),
+            on_welcome=tell,
+            ignored=(signal.SIGINT,),
+        )
+    except (ConfigError, ModelRefused) as error:
+        _refuse(str(error))
+
+
+def _refuse(reason: str) -> None:
+    sys.stderr.write(f"zeropool: {reason}\n")
+    sys.stderr.flush()
+    os._exit(EXIT_CONFIG)

@@ -1,0 +1,308 @@
+"""Which worker gets which task, and what happens when either goes wrong.
+
+One queue for each model; a task goes to the least loaded worker that holds the model and has
+credit; the ledger keeps it until its result arrives. Replies leave through the session. No I/O,
+no clock.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable
+from itertools import count
+
+import msgspec
+
+from zeropool.gateway.calls import Call, Task
+from zeropool.gateway.fleet import Fleet, Worker
+from zeropool.gateway.ledger import Ledger
+from zeropool.gateway.queue import CallQueue
+from zeropool.shared.errors import DeadlineExceeded, Overloaded, WorkerLost, ZeropoolError
+from zeropool.shared.jobs import Job, Kind, Outcome, Result, Results
+from zeropool.shared.model import ModelInfo
+from zeropool.shared.wire.channel import Channel, ChannelKey
+from zeropool.shared.wire.session import Session
+
+#: Entries of ended calls that may lie in the heap of deadlines before it is swept.
+MAX_ENDED_DEADLINES = 64
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """Jobs for one worker, to be sent as one message."""
+
+    worker_id: str
+    jobs: list[Job]
+
+
+class Cancellation(msgspec.Struct, frozen=True):
+    """Jobs of one worker for which nobody waits any more."""
+
+    worker_id: str
+    job_ids: list[int]
+
+
+class Dispatcher:
+    """All accepted calls and the tasks made of them."""
+
+    def __init__(
+        self, session: Session, fleet: Fleet, *, max_attempts: int, max_held_bytes: int
+    ) -> None:
+        self.ledger = Ledger()
+        self.queues: dict[str, CallQueue] = {}
+        self.held_bytes = 0
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        self.redispatched = 0
+        self._session = session
+        self._fleet = fleet
+        self._max_attempts = max_attempts
+        self._max_held_bytes = max_held_bytes
+        self._calls: dict[ChannelKey, Call] = {}
+        self._deadlines: list[tuple[float, int, Call]] = []
+        self._next_id = count(1)
+        self._cancellations: dict[str, list[int]] = {}
+
+    def __repr__(self) -> str:
+        return (
+            f"<Dispatcher calls={len(self._calls)} flying={len(self.ledger)} "
+            f"waiting={self.waiting} held_bytes={self.held_bytes}>"
+        )
+
+    @property
+    def open_calls(self) -> int:
+        """Accepted calls without a reply."""
+        return len(self._calls)
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a worker, over all models."""
+        return sum(queue.waiting for queue in self.queues.values())
+
+    def know(self, info: ModelInfo) -> None:
+        """Learn of a model, or of new limits of a known one."""
+        queue = self.queues.get(info.qualified_name)
+        if queue is None:
+            self.queues[info.qualified_name] = CallQueue(info)
+        else:
+            queue.info = info
+
+    # Calls
+
+    def check_room(self, model: str, size_bytes: int) -> None:
+        """See whether one more call may be accepted.
+
+        Raises:
+            Overloaded: the model's queue or the memory for all calls is full.
+        """
+        queue = self.queues[model]
+        full = ""
+        if queue.is_full:
+            full = f"queue of {model} holds max_queue {queue.info.max_queue} calls"
+        elif self.held_bytes + size_bytes > self._max_held_bytes:
+            full = f"calls hold {self.held_bytes} of max_held_bytes {self._max_held_bytes}"
+        if full:
+            after_s = queue.retry_after_s(len(self._fleet.holding(model)))
+            self.outcomes[model, Overloaded.wire_name] += 1
+            raise Overloaded(f"{full}; retry_after_s={after_s:.2f}")
+
+    def submit(self, call: Call) -> None:
+        """Accept a call: from here on it gets exactly one reply, unless its caller vanishes."""
+        self._calls[call.channel.key] = call
+        self.held_bytes += call.held_bytes
+        heapq.heappush(self._deadlines, (call.deadline_at, next(self._next_id), call))
+        self.queues[call.model].append(call)
+
+    def caller_granted(self, channel: Channel, now: float) -> None:
+        """A caller reads on: its stream may go on too."""
+        call = self._calls.get(channel.key)
+        if call is None:
+            return
+        call.progress(now)
+        if call.has_work:
+            self.queues[call.model].append(call)
+
+    def caller_lost(self, channel: Channel) -> None:
+        """A caller is gone: what it wanted is not started any more."""
+        call = self._calls.get(channel.key)
+        if call is not None:
+            self._end(call, "CallerLost")
+
+    def fail_all(self, error: ZeropoolError) -> None:
+        """Answer every open call with an error."""
+        for call in list(self._calls.values()):
+            self._fail(call, error)
+
+    # Workers
+
+    def dispatch(self, now: float) -> list[Assignment]:
+        """Give waiting calls to workers that can soon start them."""
+        jobs: dict[str, list[Job]] = {}
+        for queue in self.queues.values():
+            if queue.waiting:
+                self._dispatch_model(queue, jobs, now)
+        return [Assignment(worker_id, batch) for worker_id, batch in jobs.items()]
+
+    def _dispatch_model(self, queue: CallQueue, jobs: dict[str, list[Job]], now: float) -> None:
+        model = queue.info.qualified_name
+        free = [
+            (worker.backlog_s, worker.held_rows, order, worker)
+            for order, worker in enumerate(self._fleet.holding(model))
+            if worker.can_take(now)
+        ]
+        heapq.heapify(free)
+        while free:
+            call = queue.pop()
+            if call is None:
+                return
+            *_, order, worker = free[0]
+            task = self._take(call)
+            if task is None:
+                continue
+            jobs.setdefault(worker.worker_id, []).append(self._assign(task, worker, queue, now))
+            if call.has_work:
+                queue.append(call)
+            if worker.can_take(now):
+                heapq.heapreplace(free, (worker.backlog_s, worker.held_rows, order, worker))
+            else:
+                heapq.heappop(free)
+
+    def _take(self, call: Call) -> Task | None:
+        try:
+            return call.take(next(self._next_id))
+        except ZeropoolError as error:
+            self._fail(call, error)
+            return None
+
+    def _assign(self, task: Task, worker: Worker, queue: CallQueue, now: float) -> Job:
+        call = task.call
+        task.cost_s = queue.cost_s(task.rows)
+        self.ledger.sent(task, worker.worker_id)
+        worker.took(task.rows, task.cost_s, now)
+        is_call = task.kind is Kind.CALL
+        return Job(
+            task.job_id,
+            task.attempt,
+            task.kind,
+            call.model,
+            task.args,
+            max(call.deadline_at - now, 0.0),
+            call.channel.key.channel_id if is_call else b"",
+            call.channel.version if is_call else 0,
+            task.first_index,
+            task.rows,
+        )
+
+    def take_results(self, message: Results, worker: Worker, now: float) -> None:
+        """Settle the tasks that a worker answered or returned."""
+        queue = self.queues.get(message.model)
+        if queue is not None and message.rows > 0:
+            queue.observe(message.rows, message.busy_s)
+            worker.answered_rows += message.rows
+            worker.busy_s += message.busy_s
+        for result in message.results:
+            task = self.ledger.settle(result.job_id, result.attempt, worker.worker_id)
+            if task is not None:
+                worker.gave(task.rows, task.cost_s, now)
+                self._settle(task, result, now)
+
+    def _settle(self, task: Task, result: Result, now: float) -> None:
+        call = task.call
+        if result.outcome is Outcome.RETURNED:
+            self._retry(task)
+            return
+        if call.is_over:
+            return
+        call.answered(task, result, self._session, now)
+        if call.is_over:
+            failed = call.error_name or ("" if result.outcome is Outcome.OK else "ERR")
+            self._forget(call, failed or "OK")
+        elif call.has_work:
+            self.queues[call.model].append(call)
+
+    def worker_lost(self, worker_id: str) -> None:
+        """A worker died: what it had moves to others, or ends with `WorkerLost`."""
+        for task in reversed(self.ledger.owner_lost(worker_id)):
+            task.deaths += 1
+            call = task.call
+            if call.is_over:
+                continue
+            if not self.queues[call.model].info.retry_safe:
+                self._fail(call, WorkerLost(f"worker {worker_id} died; {call.model} is not retried"))
+            elif task.deaths >= self._max_attempts:
+                self._fail(call, WorkerLost(f"{task.deaths} workers died while they had this call"))
+            else:
+                self.redispatched += 1
+                self._retry(task)
+
+    def worker_left(self, worker_id: str) -> None:
+        """A worker said goodbye: what it had on its way, it has not started."""
+        for task in reversed(self.ledger.owner_lost(worker_id)):
+            self._retry(task)
+
+    def _retry(self, task: Task) -> None:
+        call = task.call
+        call.put_back(task)
+        if call.has_work:
+            self.queues[call.model].prepend(call)
+
+    # Time
+
+    def next_deadline(self) -> float | None:
+        """When the first open call may run out of time. May be early, never late."""
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def tick(self, now: float) -> None:
+        """End the calls whose time has run out."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, order, call = heapq.heappop(self._deadlines)
+            if call.is_over:
+                continue
+            if call.deadline_at > now:
+                heapq.heappush(self._deadlines, (call.deadline_at, order, call))
+                continue
+            waited_s = now - call.accepted_at
+            self._fail(call, DeadlineExceeded(f"{call.model}: no result after {waited_s:.1f} s"))
+
+    def take_cancellations(self) -> list[Cancellation]:
+        """Jobs that workers need not start any more."""
+        cancellations = [Cancellation(*entry) for entry in self._cancellations.items()]
+        self._cancellations.clear()
+        return cancellations
+
+    # The one place where calls end
+
+    def _fail(self, call: Call, error: ZeropoolError) -> None:
+        call.fail(error, self._session)
+        self._end(call, error.wire_name)
+
+    def _end(self, call: Call, outcome: str) -> None:
+        call.end()
+        for task in call.flying.values():
+            self._cancellations.setdefault(task.owner, []).append(task.job_id)
+        self._forget(call, outcome)
+
+    def _forget(self, call: Call, outcome: str) -> None:
+        del self._calls[call.channel.key]
+        self.held_bytes -= call.held_bytes
+        self.outcomes[call.model, outcome] += 1
+        self.queues[call.model].ended(call)
+        if len(self._deadlines) > 2 * len(self._calls) + MAX_ENDED_DEADLINES:
+            self._deadlines = [entry for entry in self._deadlines if not entry[2].is_over]
+            heapq.heapify(self._deadlines)
+
+    def check_invariants(self) -> None:
+        """Facts that hold between any two calls of this class."""
+        self.ledger.check_invariants()
+        if self.held_bytes != sum(call.held_bytes for call in self._calls.values()):
+            raise RuntimeError(f"{self!r}: held_bytes is wrong")
+        for call in self._calls.values():
+            if call.is_over:
+                raise RuntimeError(f"{self!r}: {call!r} is over and still open")
+        self._check_workers(self._fleet)
+
+    def _check_workers(self, workers: Iterable[Worker]) -> None:
+        for worker in workers:
+            if worker.held_rows < 0:
+                raise RuntimeError(f"{worker!r}: answered more than it was given")
+            if bool(worker.held_rows) != bool(self.ledger.owned_by(worker.worker_id)):
+                raise RuntimeError(f"{worker!r}: holds rows that the ledger does not know")

@@ -1,0 +1,122 @@
+"""The workers that have registered: what each can do, how much it holds, how it is getting on.
+
+No I/O, no clock. Times are monotonic seconds, costs are expected seconds of a worker's time.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+#: A worker is given work ahead only while what it holds will keep it busy for less than this:
+#: enough to hide the way to and from the gateway (a round trip is about 0.2 ms), and so little
+#: that nobody waits long behind a slow call while another worker is free.
+MAX_BACKLOG_S = 0.010
+#: A busy worker from which nothing has come for so long gets nothing more until something does.
+STALLED_AFTER_S = 0.050
+
+
+class WorkerState(enum.Enum):
+    """Where a worker is in its life, as the gateway sees it."""
+
+    #: Registered; the connection to its endpoint is not up yet.
+    CONNECTING = "connecting"
+    READY = "ready"
+    #: Finishes what it has and takes nothing new.
+    DRAINING = "draining"
+
+
+@dataclass(slots=True)
+class Worker:
+    """One incarnation of a worker process."""
+
+    worker_id: str
+    endpoint: str
+    models: tuple[str, ...]
+    #: Most unanswered rows that it wants to hold.
+    credit: int
+    pid: int
+    host: str
+    #: The worker's name for its connection to this gateway.
+    link: int
+    registered_at: float
+    heard_at: float
+    state: WorkerState = WorkerState.CONNECTING
+    held_rows: int = 0
+    backlog_s: float = 0.0
+    #: When it last sent a result, or went from idle to busy.
+    progress_at: float = 0.0
+    answered_rows: int = 0
+    busy_s: float = 0.0
+
+    def __repr__(self) -> str:
+        return (
+            f"<Worker {self.worker_id} {self.state.value} pid={self.pid} "
+            f"held_rows={self.held_rows} answered_rows={self.answered_rows}>"
+        )
+
+    def can_take(self, now: float) -> bool:
+        """Tell whether the worker can soon start one more task."""
+        if self.state is not WorkerState.READY:
+            return False
+        if self.held_rows == 0:
+            return True
+        if self.held_rows >= self.credit or self.backlog_s >= MAX_BACKLOG_S:
+            return False
+        return now - self.progress_at < STALLED_AFTER_S
+
+    def took(self, rows: int, cost_s: float, now: float) -> None:
+        """A task was sent to it."""
+        if self.held_rows == 0:
+            self.progress_at = now
+        self.held_rows += rows
+        self.backlog_s += cost_s
+
+    def gave(self, rows: int, cost_s: float, now: float) -> None:
+        """It answered or returned a task."""
+        self.progress_at = now
+        self.held_rows -= rows
+        # Sums of floats drift; an idle worker has no backlog.
+        self.backlog_s = self.backlog_s - cost_s if self.held_rows else 0.0
+
+
+class Fleet:
+    """The registered workers, by id."""
+
+    def __init__(self) -> None:
+        self._workers: dict[str, Worker] = {}
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def __iter__(self) -> Iterator[Worker]:
+        return iter(self._workers.values())
+
+    def __repr__(self) -> str:
+        counts = {state.value: self.count(state) for state in WorkerState}
+        return "<Fleet " + " ".join(f"{name}={n}" for name, n in counts.items()) + ">"
+
+    def get(self, worker_id: str) -> Worker | None:
+        """The worker of that id, if it is registered."""
+        return self._workers.get(worker_id)
+
+    def add(self, worker: Worker) -> None:
+        """A worker registered."""
+        self._workers[worker.worker_id] = worker
+
+    def remove(self, worker_id: str) -> Worker | None:
+        """A worker is gone."""
+        return self._workers.pop(worker_id, None)
+
+    def count(self, state: WorkerState) -> int:
+        """Number of workers in a state."""
+        return sum(worker.state is state for worker in self)
+
+    def holding(self, model: str) -> list[Worker]:
+        """The ready workers that hold a model."""
+        return [
+            worker
+            for worker in self._workers.values()
+            if model in worker.models and worker.state is WorkerState.READY
+        ]

@@ -1,0 +1,92 @@
+"""Every task that is with a worker, until its result arrives. Sockets are wires, never storage.
+
+No I/O, no clock. A task is held once; the index by owner is private to this class and changes
+only in `_add` and `_remove`.
+Source of the ownership rule: nsqd, in_flight_pqueue.go: who does not own a message cannot end it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+
+from zeropool.gateway.calls import Task
+
+
+class Stale(enum.Enum):
+    """Why a result is not taken."""
+
+    UNKNOWN_JOB = "unknown_job"
+    WRONG_ATTEMPT = "wrong_attempt"
+    WRONG_OWNER = "wrong_owner"
+
+
+class Ledger:
+    """The tasks in flight, by job id."""
+
+    def __init__(self) -> None:
+        self.stale: Counter[Stale] = Counter()
+        self._tasks: dict[int, Task] = {}
+        self._by_owner: dict[str, dict[int, Task]] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Ledger tasks={len(self)} owners={len(self._by_owner)} stale={self.stale.total()}>"
+        )
+
+    def sent(self, task: Task, owner: str) -> None:
+        """The task goes to ``owner``: a new attempt begins."""
+        task.owner = owner
+        task.attempt += 1
+        self._add(task)
+
+    def settle(self, job_id: int, attempt: int, owner: str) -> Task | None:
+        """End the attempt that a result belongs to; None, and counted, where there is none."""
+        task = self._tasks.get(job_id)
+        if task is None:
+            return self._reject(Stale.UNKNOWN_JOB)
+        if task.owner != owner:
+            return self._reject(Stale.WRONG_OWNER)
+        if task.attempt != attempt:
+            return self._reject(Stale.WRONG_ATTEMPT)
+        self._remove(task)
+        return task
+
+    def owner_lost(self, owner: str) -> list[Task]:
+        """Everything a dead worker had, in the order in which it was sent."""
+        tasks = list(self._by_owner.get(owner, {}).values())
+        for task in tasks:
+            self._remove(task)
+        return tasks
+
+    def owned_by(self, owner: str) -> int:
+        """Number of tasks a worker has."""
+        return len(self._by_owner.get(owner, {}))
+
+    def check_invariants(self) -> None:
+        """Both indexes hold the same tasks, under the right names."""
+        indexed = {
+            job_id: task for tasks in self._by_owner.values() for job_id, task in tasks.items()
+        }
+        if indexed != self._tasks:
+            raise RuntimeError(f"{self!r}: the index by owner differs")
+        for owner, tasks in self._by_owner.items():
+            if not tasks or any(task.owner != owner for task in tasks.values()):
+                raise RuntimeError(f"{self!r}: {owner} is indexed wrongly")
+
+    def _reject(self, reason: Stale) -> None:
+        self.stale[reason] += 1
+
+    def _add(self, task: Task) -> None:
+        self._tasks[task.job_id] = task
+        self._by_owner.setdefault(task.owner, {})[task.job_id] = task
+
+    def _remove(self, task: Task) -> None:
+        del self._tasks[task.job_id]
+        owned = self._by_owner[task.owner]
+        del owned[task.job_id]
+        if not owned:
+            del self._by_owner[task.owner]

@@ -1,0 +1,98 @@
+"""The calls of one model that wait for a worker, and what is known of the model's pace.
+
+No I/O, no clock. A call is in the queue at most once; one that ends while it waits leaves the
+count at once and the queue when it is met.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from zeropool.gateway.calls import Call
+from zeropool.gateway.fleet import MAX_BACKLOG_S
+from zeropool.shared.model import ModelInfo
+
+#: Weight of the newest batch in the average cost of a row.
+PACE_WEIGHT = 0.2
+#: Ended calls that may lie in the queue before it is swept; sweeping is then cheap per call.
+MAX_ENDED = 64
+MIN_RETRY_AFTER_S = 0.05
+MAX_RETRY_AFTER_S = 30.0
+
+
+class CallQueue:
+    """First in, first out, but a call over many rows goes to the end after each task it gave."""
+
+    def __init__(self, info: ModelInfo) -> None:
+        self.info = info
+        self.waiting = 0
+        #: Average seconds of a worker's time for one row; None before the first result.
+        self.row_s: float | None = None
+        self._calls: deque[Call] = deque()
+
+    def __repr__(self) -> str:
+        return f"<CallQueue {self.info.qualified_name} waiting={self.waiting} row_s={self.row_s}>"
+
+    @property
+    def is_full(self) -> bool:
+        """No further call is to be accepted."""
+        return self.waiting >= self.info.max_queue
+
+    def append(self, call: Call) -> None:
+        """Put a call at the end."""
+        if self._enter(call):
+            self._calls.append(call)
+
+    def prepend(self, call: Call) -> None:
+        """Put a call whose task came back at the front."""
+        if self._enter(call):
+            self._calls.appendleft(call)
+
+    def pop(self) -> Call | None:
+        """Take the first call that has work."""
+        while self._calls:
+            call = self._calls.popleft()
+            if not call.is_queued:
+                continue
+            self._leave(call)
+            if call.has_work:
+                return call
+        return None
+
+    def ended(self, call: Call) -> None:
+        """A call is over; if it waits here, it does not count any more."""
+        if not call.is_queued:
+            return
+        self._leave(call)
+        if len(self._calls) > 2 * self.waiting + MAX_ENDED:
+            self._calls = deque(call for call in self._calls if call.is_queued)
+
+    def observe(self, rows: int, busy_s: float) -> None:
+        """A worker took ``busy_s`` for ``rows`` rows."""
+        row_s = busy_s / rows
+        if self.row_s is None:
+            self.row_s = row_s
+        else:
+            self.row_s += PACE_WEIGHT * (row_s - self.row_s)
+
+    def cost_s(self, rows: int) -> float:
+        """What a task is expected to cost its worker; before any result, all that it may hold."""
+        return MAX_BACKLOG_S if self.row_s is None else self.row_s * rows
+
+    def retry_after_s(self, workers: int) -> float:
+        """When a refused caller may find room, at the present pace."""
+        if self.row_s is None:
+            return 1.0
+        wait_s = self.waiting * self.row_s / max(workers, 1)
+        return min(max(wait_s, MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S)
+
+    def _enter(self, call: Call) -> bool:
+        if call.is_queued:
+            return False
+        call.is_queued = True
+        self.waiting += 1
+        return True
+
+    def _leave(self, call: Call) -> None:
+        call.is_queued = False
+        self.waiting -= 1

@@ -1,0 +1,414 @@
+"""The gateway's shell: sockets, clock, signals and the log. It contains no policy.
+
+One thread, one poll. What arrives goes into the core, what the core commands goes out; a full or
+vanished peer is reported to the core and costs nobody else anything.
+Source of the socket options: measured with libzmq 4.3.5, see ``docs/architecture.md``.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import math
+import secrets
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Reply, Tell
+from zeropool.gateway.core import Gateway, Limits
+from zeropool.gateway.unread import RETRY_INTERVAL_S, Unread
+from zeropool.shared import endpoints
+from zeropool.shared.config import Config
+from zeropool.shared.errors import ConfigError
+from zeropool.shared.logs import fields
+from zeropool.shared.polling import poll_timeout_ms
+from zeropool.shared.signals import Signals
+from zeropool.shared.wire.channel import Route
+
+log = logging.getLogger("zeropool.gateway")
+
+#: Messages taken from one socket before the others get their turn.
+MAX_DRAIN = 256
+#: Messages that libzmq holds for one client, each way.
+CLIENT_HIGH_WATER = 1000
+#: libzmq drops a connection over its frame limit without a word; the configured limit, which
+#: gives the caller a named error, must be met first.
+FRAME_MARGIN_BYTES = 1024 * 1024
+HANDSHAKE_TIMEOUT_MS = 5_000
+#: A frozen worker is noticed after interval plus timeout, by libzmq's thread.
+WORKER_PING_INTERVAL_MS = 500
+WORKER_PING_TIMEOUT_MS = 2_000
+#: A socket per worker and its monitor; libzmq's default is 1,023.
+MAX_SOCKETS = 16_384
+FLUSH_MS = 3_000
+
+_WATCHED_EVENTS = (
+    zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_CLOSED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+
+
+class WorkerLink:
+    """The gateway's own PUSH socket to one worker, and the monitor that tells of its end."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], worker_id: str) -> None:
+        self.worker_id = worker_id
+        self._push = context.socket(zmq.PUSH)
+        self._push.setsockopt(zmq.LINGER, 0)
+        # Only to a peer that is there, and never to another that binds its endpoint later.
+        self._push.setsockopt(zmq.IMMEDIATE, 1)
+        self._push.setsockopt(zmq.RECONNECT_IVL, -1)
+        # Credit bounds what is sent.
+        self._push.setsockopt(zmq.SNDHWM, 0)
+        self._push.setsockopt(zmq.HEARTBEAT_IVL, WORKER_PING_INTERVAL_MS)
+        self._push.setsockopt(zmq.HEARTBEAT_TIMEOUT, WORKER_PING_TIMEOUT_MS)
+        self._monitor = self._push.get_monitor_socket(_WATCHED_EVENTS)
+        # libzmq's descriptor signals only what comes after the socket was last found empty.
+        self.events()
+
+    def connect(self, endpoint: str) -> None:
+        """Begin to connect; the monitor tells how it went.
+
+        Raises:
+            zmq.ZMQError: the endpoint is none.
+        """
+        self._push.connect(endpoint)
+
+    def fileno(self) -> int:
+        """File descriptor that becomes readable when the monitor has something to tell."""
+        return int(self._monitor.getsockopt(zmq.FD))
+
+    def events(self) -> list[int]:
+        """What happened to the connection since the last call."""
+        events = []
+        while self._monitor.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            events.append(int(recv_monitor_message(self._monitor, zmq.NOBLOCK)["event"]))
+        return events
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame.
+
+        Raises:
+            zmq.Again: the connection is gone.
+        """
+        self._push.send(frame, zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Close socket and monitor; what was not sent is dropped."""
+        self._push.disable_monitor()
+        self._push.close(linger=0)
+
+
+class Server:
+    """One gateway process."""
+
+    def __init__(
+        self,
+        config: Config,
+        workers_endpoint: str,
+        *,
+        ignored: tuple[signal.Signals, ...] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        settings = config.gateway
+        self._settings = settings
+        self._workers_endpoint = workers_endpoint
+        self._clock = clock
+        self._signals = Signals(
+            (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT), ignored=ignored
+        )
+        self._core = Gateway(
+            settings.name,
+            metadata.version("zeropool"),
+            secrets.token_hex(8),
+            Limits(
+                max_request_bytes=settings.max_request_bytes,
+                max_reply_bytes=settings.max_reply_bytes,
+                max_held_bytes=settings.max_held_bytes,
+                max_attempts=settings.max_attempts,
+                startup_grace_s=settings.startup_grace_s,
+                stream_idle_s=settings.stream_idle_s,
+            ),
+            now=clock(),
+        )
+        self._unread = Unread(settings.max_unread_bytes)
+        self._retry_at = math.inf
+        self._stop_at = math.inf
+        self._links: dict[str, WorkerLink] = {}
+        self._links_by_fd: dict[int, WorkerLink] = {}
+
+    def run(self) -> None:
+        """Serve until a signal ends it.
+
+        Raises:
+            ConfigError: an endpoint cannot be bound.
+        """
+        self._open()
+        try:
+            while not self._is_finished():
+                self._step()
+        finally:
+            self._close()
+
+    # Sockets
+
+    def _open(self) -> None:
+        self._signals.open()
+        self._context = zmq.Context()
+        self._context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
+        self._clients = self._context.socket(zmq.ROUTER)
+        self._clients.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._clients.setsockopt(zmq.RCVHWM, CLIENT_HIGH_WATER)
+        self._clients.setsockopt(zmq.SNDHWM, CLIENT_HIGH_WATER)
+        self._clients.setsockopt(
+            zmq.MAXMSGSIZE, self._settings.max_request_bytes + FRAME_MARGIN_BYTES
+        )
+        self._clients.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_TIMEOUT_MS)
+        self._clients.setsockopt(zmq.IPV6, 1)
+        self._results = self._context.socket(zmq.PULL)
+        # A worker's unread results are bounded by its credit.
+        self._results.setsockopt(zmq.RCVHWM, 0)
+        self._results.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_TIMEOUT_MS)
+        self._results.setsockopt(zmq.IPV6, 1)
+        # First the clients' port: where it is taken, the other gateway keeps its workers too.
+        _bind(self._clients, self._settings.bind, "gateway.bind")
+        _bind(self._results, self._workers_endpoint, "gateway.workers_bind")
+        self._link_events = select.epoll()
+        self._poller = zmq.Poller()
+        self._poller.register(self._clients, zmq.POLLIN)
+        self._poller.register(self._results, zmq.POLLIN)
+        self._poller.register(self._link_events.fileno(), zmq.POLLIN)
+        self._poller.register(self._signals.fileno(), zmq.POLLIN)
+        log.info(
+            "listening",
+            extra=fields(clients=self._settings.bind, workers=self._workers_endpoint),
+        )
+
+    def _close(self) -> None:
+        for worker_id in list(self._links):
+            self._disconnect(worker_id)
+        self._clients.close(linger=FLUSH_MS)
+        self._results.close(linger=0)
+        self._context.term()
+        self._link_events.close()
+        for endpoint in (self._settings.bind, self._workers_endpoint):
+            _unlink_ipc(endpoint)
+        self._signals.close()
+        log.info("stopped", extra=fields(unanswered=self._core.dispatcher.open_calls))
+
+    # The loop
+
+    def _step(self) -> None:
+        ready = dict(self._poller.poll(self._timeout_ms()))
+        now = self._clock()
+        if self._signals.fileno() in ready:
+            self._take_signals(now)
+        if self._results in ready:
+            self._drain_results(now)
+        if self._link_events.fileno() in ready:
+            self._take_link_events(now)
+        if self._clients in ready:
+            self._drain_clients(now)
+        self._core.tick(now)
+        if now >= self._retry_at:
+            self._retry_unread(now)
+        self._carry_out(now)
+
+    def _timeout_ms(self) -> int:
+        deadline = min(self._core.next_deadline(), self._retry_at, self._stop_at)
+        return poll_timeout_ms(deadline, self._clock())
+
+    def _drain_clients(self, now: float) -> None:
+        receive = self._clients.recv_multipart
+        take = self._core.client_message
+        try:
+            for _ in range(MAX_DRAIN):
+                take(receive(zmq.NOBLOCK), now)
+        except zmq.Again:
+            pass
+
+    def _drain_results(self, now: float) -> None:
+        try:
+            for _ in range(MAX_DRAIN):
+                frames = self._results.recv_multipart(zmq.NOBLOCK)
+                for frame in frames:
+                    self._core.worker_message(frame, now)
+        except zmq.Again:
+            pass
+
+    def _take_link_events(self, now: float) -> None:
+        for fd, _ in self._link_events.poll(0):
+            link = self._links_by_fd.get(fd)
+            if link is not None:
+                self._tell_core(link, now)
+
+    def _tell_core(self, link: WorkerLink, now: float) -> None:
+        for event in link.events():
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._core.worker_connected(link.worker_id, now)
+            else:
+                self._core.worker_disconnected(link.worker_id)
+
+    # Commands
+
+    def _carry_out(self, now: float) -> None:
+        while commands := self._core.take_commands(now):
+            for command in commands:
+                self._do(command, now)
+
+    def _do(self, command: Command, now: float) -> None:
+        match command:
+            case Reply():
+                self._reply(command.route, command.payload, now)
+            case Tell():
+                self._tell(command.worker_id, command.frame)
+            case Connect():
+                self._connect(command.worker_id, command.endpoint)
+            case Disconnect():
+                self._disconnect(command.worker_id)
+            case Log():
+                _log_note(command)
+
+    def _reply(self, route: Route, payload: bytes, now: float) -> None:
+        if self._unread.holds(route):
+            self._keep_unread(route, payload, now)
+            return
+        try:
+            self._clients.send_multipart([*route, b"", payload], zmq.NOBLOCK)
+        except zmq.Again:
+            self._keep_unread(route, payload, now)
+        except zmq.ZMQError as error:
+            self._client_gone(route, error, now)
+
+    def _keep_unread(self, route: Route, payload: bytes, now: float) -> None:
+        if self._unread.add(route, payload):
+            self._retry_at = min(self._retry_at, now + RETRY_INTERVAL_S)
+            return
+        log.warning(
+            "client does not read its replies",
+            extra=fields(max_unread_bytes=self._settings.max_unread_bytes),
+        )
+        self._core.client_unreachable(route, now)
+
+    def _retry_unread(self, now: float) -> None:
+        for route in self._unread.routes():
+            try:
+                while (payload := self._unread.first(route)) is not None:
+                    self._clients.send_multipart([*route, b"", payload], zmq.NOBLOCK)
+                    self._unread.sent(route)
+            except zmq.Again:
+                continue
+            except zmq.ZMQError as error:
+                self._client_gone(route, error, now)
+        self._retry_at = now + RETRY_INTERVAL_S if self._unread else math.inf
+
+    def _client_gone(self, route: Route, error: zmq.ZMQError, now: float) -> None:
+        if error.errno != errno.EHOSTUNREACH:
+            raise error
+        self._unread.forget(route)
+        self._core.client_unreachable(route, now)
+
+    def _tell(self, worker_id: str, frame: bytes) -> None:
+        link = self._links.get(worker_id)
+        if link is None:
+            return
+        try:
+            link.send(frame)
+        except zmq.Again:
+            # The connection broke a moment ago; the ledger gives what it had to another.
+            self._core.worker_disconnected(worker_id)
+
+    def _connect(self, worker_id: str, endpoint: str) -> None:
+        link = WorkerLink(self._context, worker_id)
+        self._links[worker_id] = link
+        self._links_by_fd[link.fileno()] = link
+        self._link_events.register(link.fileno(), select.EPOLLIN)
+        try:
+            link.connect(endpoint)
+        except zmq.ZMQError as error:
+            log.warning(
+                "worker cannot be reached",
+                extra=fields(worker=worker_id, endpoint=endpoint, error=error.strerror),
+            )
+            self._core.worker_disconnected(worker_id)
+
+    def _disconnect(self, worker_id: str) -> None:
+        link = self._links.pop(worker_id, None)
+        if link is None:
+            return
+        self._link_events.unregister(link.fileno())
+        del self._links_by_fd[link.fileno()]
+        link.close()
+
+    # The end
+
+    def _take_signals(self, now: float) -> None:
+        for arrived in self._signals.take():
+            if arrived is signal.SIGTERM and self._stop_at == math.inf:
+                log.info(
+                    "draining",
+                    extra=fields(
+                        open_calls=self._core.dispatcher.open_calls, drain_s=self._settings.drain_s
+                    ),
+                )
+                self._core.drain()
+                self._stop_at = now + self._settings.drain_s
+            else:
+                self._core.drain()
+                self._stop_at = now
+
+    def _is_finished(self) -> bool:
+        if self._stop_at == math.inf:
+            return False
+        now = self._clock()
+        if now >= self._stop_at:
+            self._core.abandon()
+            self._carry_out(now)
+            return True
+        return self._core.is_drained and not self._unread
+
+
+def _log_note(command: Log) -> None:
+    level = logging.WARNING if command.note in _BAD_NEWS else logging.INFO
+    log.log(level, command.note.value, extra=fields(**command.fields))
+
+
+_BAD_NEWS = frozenset((Note.WORKER_LOST, Note.WORKER_REFUSED))
+
+
+def _bind(sock: zmq.Socket[bytes], endpoint: str, key: str) -> None:
+    parsed = endpoints.parse(endpoint)
+    if isinstance(parsed, endpoints.Ipc) and _is_alive(parsed.path):
+        # libzmq would take the path over without a word, and the other would starve.
+        raise ConfigError(f"{key} = {endpoint!r}: another process listens there")
+    try:
+        sock.bind(endpoint)
+    except zmq.ZMQError as error:
+        raise ConfigError(f"{key} = {endpoint!r}: cannot bind: {error.strerror}") from error
+
+
+def _is_alive(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+        return True
+
+
+def _unlink_ipc(endpoint: str) -> None:
+    parsed = endpoints.parse(endpoint)
+    if isinstance(parsed, endpoints.Ipc):
+        Path(parsed.path).unlink(missing_ok=True)

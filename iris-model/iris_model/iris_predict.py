@@ -1,0 +1,91 @@
+"""The model that a server loads: one flower, or many in one array operation.
+
+Knows the ONNX network and its session. Refuses to know how the network was trained
+(``iris_train``) and what a valid input is (``records``). Safe to call from several threads.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from iris_model.records import INPUT_SCHEMA, MEASUREMENTS, OUTPUT_SCHEMA, SPECIES, Row, read
+
+INPUT_NAME = "measurements"  # n rows of 4 float32, centimetres
+OUTPUT_NAME = "label"  # n int64, each an index of SPECIES
+PARAMETERS = "parameters/iris_model.onnx"  # inside this package
+
+_OUTPUTS = (OUTPUT_NAME,)
+_WIDTH = len(MEASUREMENTS)
+
+
+def open_session(network: bytes) -> onnxruntime.InferenceSession:
+    """Load a serialised ONNX network for a process that is one of many on its machine."""
+    options = onnxruntime.SessionOptions()
+    # The server scales by processes; a thread pool in each would only contend for the cores.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+
+
+class IrisModel:
+    """Names the species of an iris. Constructing one loads its parameters from the package."""
+
+    display_name = "Iris Model"
+    qualified_name = "iris_model"
+    description = (
+        "A machine learning model for predicting the species of a flower based on its measurements."
+    )
+    major_version = 0
+    minor_version = 1
+    input_schema = INPUT_SCHEMA
+    output_schema = OUTPUT_SCHEMA
+    #: A prediction changes nothing, so a call whose worker died can be made again.
+    retry_safe = True
+
+    def __init__(self) -> None:
+        self._session = open_session(files("iris_model").joinpath(PARAMETERS).read_bytes())
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.major_version}.{self.minor_version}>"
+
+    def warmup(self) -> None:
+        """Make the first call as quick as the later ones: buffers, and the words of a rejection."""
+        self.predict(dict.fromkeys(MEASUREMENTS, 1.0))
+        read({})
+
+    def predict(self, data: dict[str, Any]) -> dict[str, str]:
+        """Name the species of one flower.
+
+        Args:
+            data: The four measurements by name, centimetres, each a float or an int.
+
+        Raises:
+            MLModelSchemaValidationException: The data is anything else.
+        """
+        row = read(data)
+        if isinstance(row, Exception):
+            raise row
+        return {"species": self._species([row])[0]}
+
+    def predict_batch(self, rows: list[dict[str, Any]]) -> list[dict[str, str] | Exception]:
+        """Name the species of many flowers in one run of the network.
+
+        Returns one item per row, in order: what `predict` would return, or, without raising it,
+        what `predict` would raise.
+        """
+        taken = [read(row) for row in rows]
+        good = [row for row in taken if not isinstance(row, Exception)]
+        species = iter(self._species(good) if good else ())
+        return [row if isinstance(row, Exception) else {"species": next(species)} for row in taken]
+
+    def _species(self, rows: list[Row]) -> list[str]:
+        count = len(rows)
+        # Filling from one flat iterator beats numpy.array on a list of tuples.
+        flat = np.fromiter(chain.from_iterable(rows), np.float32, count * _WIDTH)
+        (labels,) = self._session.run(_OUTPUTS, {INPUT_NAME: flat.reshape(count, _WIDTH)})
+        return [SPECIES[label] for label in labels.tolist()]

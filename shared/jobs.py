@@ -1,0 +1,201 @@
+"""The worker protocol, version 1: what gateway and workers say to each other, and its bytes.
+
+Every message is one ZeroMQ frame holding one msgpack array whose first element is the message's
+tag; many jobs or results travel in one message. No I/O, no state. Specified in
+``docs/protocol.md``; the golden bytes are in ``tests/unit/shared/test_jobs.py``.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from zeropool.shared.errors import ProtocolError
+from zeropool.shared.model import ModelInfo
+
+PROTOCOL_VERSION = 1
+
+#: A gateway says something to every worker at least this often.
+BEAT_INTERVAL_S = 1.0
+#: A worker that has heard nothing for so long registers again.
+FORGOTTEN_AFTER_S = 3.0 * BEAT_INTERVAL_S
+
+
+class Kind(enum.IntEnum):
+    """What a job asks for and how its result looks."""
+
+    #: One call with its argument array; the result is the finished reply event.
+    CALL = 0
+    #: Rows of a batch; the result is their packed predictions in a row, and the errors.
+    ROWS = 1
+    #: Rows of a stream; the result is one packed stream item for each.
+    ITEMS = 2
+
+
+class Outcome(enum.IntEnum):
+    """How a job ended."""
+
+    OK = 0
+    #: A CALL that was answered with an error event.
+    ERROR = 1
+    #: Not started: the worker drains or was told to cancel it.
+    RETURNED = 2
+
+
+class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Work for one worker. A repeated job keeps its id and has the next attempt number."""
+
+    job_id: int
+    attempt: int
+    kind: Kind
+    model: str
+    #: CALL: the packed argument array as the caller sent it. Else a packed array of rows.
+    args: bytes
+    #: Seconds left until the caller's deadline, at the moment of sending.
+    remaining_s: float
+    #: CALL: the packed id for `response_to`.
+    reply_to: bytes = b""
+    #: CALL: the caller's ZeroRPC version, which fixes the form of an error.
+    version: int = 0
+    #: ITEMS: index of the first row in the caller's array.
+    first_index: int = 0
+    rows: int = 1
+
+
+class RowError(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Why one row of a ROWS job has no prediction; ``offset`` counts from the job's first row."""
+
+    offset: int
+    name: str
+    message: str
+
+
+class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What became of one job."""
+
+    job_id: int
+    attempt: int
+    outcome: Outcome
+    #: CALL: the payload of the reply event. ROWS: the packed predictions, nil where one failed.
+    body: bytes = b""
+    #: ITEMS: the packed items, in the order of the rows.
+    items: list[bytes] = []
+    #: ROWS: the rows without prediction.
+    errors: list[RowError] = []
+
+
+class Register(msgspec.Struct, frozen=True, array_like=True, tag="register"):
+    """Worker → gateway: here I am. Repeated until a `Welcome` arrives."""
+
+    worker: str
+    protocol_version: int
+    #: Which of the worker's gateways this is, in the worker's own count; comes back in `Welcome`.
+    link: int
+    endpoint: str
+    #: Most unanswered rows that the worker wants to hold.
+    credit: int
+    pid: int
+    host: str
+    models: list[ModelInfo]
+
+
+class Results(msgspec.Struct, frozen=True, array_like=True, tag="results"):
+    """Worker → gateway: the results of one batch, which took ``busy_s`` for ``rows`` rows."""
+
+    worker: str
+    #: The gateway incarnation that sent the jobs: job ids mean nothing to any other.
+    gateway: str
+    results: list[Result]
+    model: str = ""
+    rows: int = 0
+    busy_s: float = 0.0
+
+
+class WorkerBeat(msgspec.Struct, frozen=True, array_like=True, tag="beat"):
+    """Worker → gateway: alive and idle."""
+
+    worker: str
+
+
+class Draining(msgspec.Struct, frozen=True, array_like=True, tag="draining"):
+    """Worker → gateway: send me nothing more; what I have not started comes back."""
+
+    worker: str
+
+
+class Bye(msgspec.Struct, frozen=True, array_like=True, tag="bye"):
+    """Worker → gateway: every result is sent; nothing more will come."""
+
+    worker: str
+
+
+class Welcome(msgspec.Struct, frozen=True, array_like=True, tag="welcome"):
+    """Gateway → worker: registered."""
+
+    gateway: str
+    protocol_version: int
+    link: int
+
+
+class GatewayBeat(msgspec.Struct, frozen=True, array_like=True, tag="beat"):
+    """Gateway → worker: I still know you."""
+
+    gateway: str
+
+
+class Jobs(msgspec.Struct, frozen=True, array_like=True, tag="jobs"):
+    """Gateway → worker: work, in the order in which it should start."""
+
+    gateway: str
+    jobs: list[Job]
+
+
+class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
+    """Gateway → worker: nobody waits for these any more; those not started come back."""
+
+    gateway: str
+    job_ids: list[int]
+
+
+class Drain(msgspec.Struct, frozen=True, array_like=True, tag="drain"):
+    """Gateway → worker: finish what is running, return the rest, and exit."""
+
+    gateway: str
+
+
+FromWorker = Register | Results | WorkerBeat | Draining | Bye
+FromGateway = Welcome | GatewayBeat | Jobs | Cancel | Drain
+
+_ENCODER = msgspec.msgpack.Encoder()
+_FROM_WORKER = msgspec.msgpack.Decoder(FromWorker)
+_FROM_GATEWAY = msgspec.msgpack.Decoder(FromGateway)
+
+
+def encode(message: FromWorker | FromGateway) -> bytes:
+    """Encode one message as one frame."""
+    return _ENCODER.encode(message)
+
+
+def decode_from_worker(frame: bytes) -> FromWorker:
+    """Decode what arrived on the gateway's worker port.
+
+    Raises:
+        ProtocolError: it is no message of this protocol.
+    """
+    try:
+        return _FROM_WORKER.decode(frame)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ProtocolError(f"no message from a worker: {error}") from error
+
+
+def decode_from_gateway(frame: bytes) -> FromGateway:
+    """Decode what arrived on a worker's port.
+
+    Raises:
+        ProtocolError: it is no message of this protocol.
+    """
+    try:
+        return _FROM_GATEWAY.decode(frame)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ProtocolError(f"no message from a gateway: {error}") from error

@@ -1,0 +1,64 @@
+"""Signals of one process, as facts that its loop reads. Handlers only set a flag and wake it.
+
+Source of the meanings: gunicorn's table of signals: TERM drains, INT and QUIT are quick.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+from types import FrameType
+
+
+class Signals:
+    """Which of the watched signals have arrived. Open it in the main thread only.
+
+    ``ignored`` signals are none of this process's business: a child leaves Ctrl-C to its parent.
+    """
+
+    def __init__(
+        self, watched: tuple[signal.Signals, ...], *, ignored: tuple[signal.Signals, ...] = ()
+    ) -> None:
+        self._watched = tuple(number for number in watched if number not in ignored)
+        self._ignored = ignored
+        self._arrived: list[signal.Signals] = []
+        self._wake: socket.socket | None = None
+        self._woken: socket.socket | None = None
+
+    def open(self) -> None:
+        """Install the handlers. From here on `fileno` becomes readable when a signal arrives."""
+        self._woken, self._wake = socket.socketpair()
+        self._woken.setblocking(False)
+        self._wake.setblocking(False)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        for watched in self._watched:
+            signal.signal(watched, self._handle)
+        for ignored in self._ignored:
+            signal.signal(ignored, signal.SIG_IGN)
+
+    def close(self) -> None:
+        """Give the signals back their default effect."""
+        signal.set_wakeup_fd(-1)
+        for watched in self._watched:
+            signal.signal(watched, signal.SIG_DFL)
+        for end in (self._woken, self._wake):
+            if end is not None:
+                end.close()
+
+    def fileno(self) -> int:
+        """File descriptor to poll."""
+        return -1 if self._woken is None else self._woken.fileno()
+
+    def take(self) -> list[signal.Signals]:
+        """The signals that arrived since the last call, in order."""
+        if self._woken is not None:
+            try:
+                while self._woken.recv(4096):
+                    pass
+            except BlockingIOError:
+                pass
+        arrived, self._arrived = self._arrived, []
+        return arrived
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self._arrived.append(signal.Signals(number))

@@ -1,0 +1,108 @@
+"""One ZeroRPC channel: who is at the other end, its pulse, its credit, and what waits for credit.
+
+A channel lets data events out only against credit, and nothing after a terminal one. The session
+that owns it decides where the bytes go. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+
+import msgspec
+
+from zeropool.shared.wire.event import SEPARATE_CREDIT_SINCE
+from zeropool.shared.wire.flow import ReadWindow, SendCredit
+from zeropool.shared.wire.heartbeat import Pulse
+
+#: The frames that lead back to a peer: its routing id, and those of any devices between.
+Route = tuple[bytes, ...]
+
+
+class State(enum.Enum):
+    """Where a channel is in its life. It never goes back."""
+
+    OPEN = "open"
+    #: The terminal event is known and waits for credit; nothing may follow it.
+    FINISHING = "finishing"
+    CLOSED = "closed"
+
+
+class ChannelKey(msgspec.Struct, frozen=True, gc=False):
+    """What tells channels apart: the peer, and the id with its msgpack type."""
+
+    route: Route
+    channel_id: bytes
+
+
+class Channel(msgspec.Struct):
+    """One end of one channel. Times are monotonic seconds."""
+
+    key: ChannelKey
+    version: int
+    pulse: Pulse
+    beat_at: float
+    credit: SendCredit = msgspec.field(default_factory=SendCredit)
+    state: State = State.OPEN
+    #: Data events without credit, oldest first; made when the first one has to wait.
+    waiting: deque[bytes] | None = None
+    #: Client role only: what the server is allowed to send.
+    window: ReadWindow | None = None
+    #: Client role only: set by the first answer, which fixes the pattern of the call.
+    is_stream: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Data events may still be offered."""
+        return self.state is State.OPEN
+
+    @property
+    def backlog(self) -> int:
+        """Data events that wait for credit."""
+        return len(self.waiting) if self.waiting else 0
+
+    @property
+    def credit_rides_on_beats(self) -> bool:
+        """A v1 or v2 peer grants credit in its heartbeats and does not know `_zpc_more`."""
+        return self.version < SEPARATE_CREDIT_SINCE
+
+    def offer(self, payload: bytes) -> list[bytes]:
+        """Take a data event that does not end the channel; return what may be sent now."""
+        if self.state is not State.OPEN:
+            return []
+        return self._admit(payload)
+
+    def finish(self, payload: bytes) -> list[bytes]:
+        """Take the terminal event; return what may be sent now. The first terminal event wins."""
+        if self.state is not State.OPEN:
+            return []
+        self.state = State.FINISHING
+        return self._admit(payload)
+
+    def granted(self, slots: int) -> list[bytes]:
+        """Add credit; return what may be sent now."""
+        self.credit.grant(slots)
+        return self._release()
+
+    def close(self) -> None:
+        """Give the channel up: what waits is forgotten, and nothing more goes out."""
+        self.state = State.CLOSED
+        self.waiting = None
+
+    def _admit(self, payload: bytes) -> list[bytes]:
+        if not self.waiting and self.credit.take():
+            if self.state is State.FINISHING:
+                self.close()
+            return [payload]
+        if self.waiting is None:
+            self.waiting = deque()
+        self.waiting.append(payload)
+        return []
+
+    def _release(self) -> list[bytes]:
+        sendable: list[bytes] = []
+        while self.waiting and self.credit.take():
+            sendable.append(self.waiting.popleft())
+        if sendable and not self.waiting and self.state is State.FINISHING:
+            self.close()
+        return sendable

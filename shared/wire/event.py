@@ -1,0 +1,256 @@
+"""One ZeroRPC event, as bytes and as values. No I/O, no state but a counter for message ids.
+
+An event is the msgpack array ``[header, name, args]``. Ids and arguments stay msgpack bytes:
+an id must go back in ``response_to`` with the very type it came with, and arguments are for
+whoever knows the method. So decoding costs about the same whatever the size of the payload.
+Source: ZeroRPC v3 as spoken by zerorpc-python 0.6.3 and zerorpc-node 0.9.8.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+import msgpack
+import msgspec
+
+from zeropool.shared.errors import ProtocolError
+
+PROTOCOL_VERSION = 3
+#: A request without ``v`` comes from a v1 peer (zerorpc-python 0.6.3, events.py).
+OLDEST_VERSION = 1
+#: From this version on, ERR carries name, message and traceback apart.
+DETAILED_ERRORS_SINCE = 2
+#: From this version on, credit travels in ``_zpc_more``; before, in ``_zpc_hb``.
+SEPARATE_CREDIT_SINCE = 3
+
+HEARTBEAT = "_zpc_hb"
+MORE = "_zpc_more"
+CONTROL_PREFIX = "_zpc_"
+OK = "OK"
+ERR = "ERR"
+STREAM = "STREAM"
+STREAM_DONE = "STREAM_DONE"
+TERMINAL = frozenset((OK, ERR, STREAM_DONE))
+
+#: Ours and all known peers' ids are at most 38 bytes; the rest is room for foreign ones.
+MAX_ID_BYTES = 256
+#: A name is echoed in errors and looked up in a table; no method is called anything like it.
+MAX_NAME_BYTES = 4096
+#: A header holds three entries and middleware context (trace ids and the like).
+MAX_HEADER_ENTRIES = 64
+
+#: msgpack's nil: the arguments of STREAM_DONE.
+NIL = b"\xc0"
+_HEX_DIGITS = 16
+
+#: What may come out of a decoder that is fed hostile bytes (measured with msgpack 1.2.4).
+DECODE_ERRORS = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+    msgpack.UnpackException,
+    msgspec.MsgspecError,
+)
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """A decoded event. ``message_id``, ``response_to`` and ``args`` are msgpack bytes."""
+
+    message_id: bytes
+    #: Empty: the event opens a channel.
+    response_to: bytes
+    version: int
+    name: str
+    args: bytes
+    #: Zeropool's header extension: seconds that the caller will wait.
+    timeout_s: float | None = None
+
+
+class RemoteFailure(msgspec.Struct, frozen=True, gc=False):
+    """What an ERR event says. A v1 peer fills only ``message``."""
+
+    name: str
+    message: str
+    traceback: str
+
+
+class _Header(msgspec.Struct, gc=False):
+    """The header's entries that mean something here; all others are middleware context."""
+
+    message_id: msgspec.Raw = msgspec.Raw(b"")
+    response_to: msgspec.Raw = msgspec.Raw(NIL)
+    v: Any = OLDEST_VERSION  # any type may stand there; _version() decides
+    timeout_s: Any = None  # likewise; _timeout() decides
+
+
+_FAST = msgspec.msgpack.Decoder(tuple[_Header, str, msgspec.Raw])
+
+
+def decode_event(payload: bytes) -> Event:
+    """Decode a payload as far as header and name.
+
+    Raises:
+        ProtocolError: it is no event, or has no usable ``message_id``.
+    """
+    try:
+        header, name, args = _FAST.decode(payload)
+    except DECODE_ERRORS:
+        return _decode_patiently(payload)
+    return _event(header, name, bytes(args))
+
+
+def _event(header: _Header, name: str, args: bytes) -> Event:
+    message_id = bytes(header.message_id)
+    response_to = bytes(header.response_to)
+    if not message_id or message_id == NIL:
+        raise ProtocolError("event without message_id")
+    if len(message_id) > MAX_ID_BYTES or len(response_to) > MAX_ID_BYTES:
+        raise ProtocolError(f"id of over {MAX_ID_BYTES} bytes")
+    if response_to == NIL:
+        response_to = b""
+    return Event(
+        message_id, response_to, _version(header.v), name, args, _timeout(header.timeout_s)
+    )
+
+
+def _version(claimed: object) -> int:
+    return claimed if type(claimed) is int else OLDEST_VERSION
+
+
+def _timeout(claimed: object) -> float | None:
+    # `>=` is false for NaN, which thus counts as not given.
+    if type(claimed) in (int, float) and claimed >= 0:  # type: ignore[operator]
+        return float(claimed)  # type: ignore[arg-type]
+    return None
+
+
+_HEADER = msgspec.msgpack.Decoder(_Header)
+
+
+def _decode_patiently(payload: bytes) -> Event:
+    """Accept what real servers accept too: bytes after the event, a name that is no string."""
+    unpacker = msgpack.Unpacker(
+        max_buffer_size=max(len(payload), 1),
+        max_str_len=MAX_NAME_BYTES,
+        max_bin_len=MAX_NAME_BYTES,
+        max_array_len=MAX_HEADER_ENTRIES,
+        max_map_len=MAX_HEADER_ENTRIES,
+        max_ext_len=MAX_NAME_BYTES,
+    )
+    try:
+        unpacker.feed(payload)
+        parts = unpacker.read_array_header()
+        header_at = unpacker.tell()
+        unpacker.skip()
+        name_at = unpacker.tell()
+        header = _HEADER.decode(payload[header_at:name_at])
+        name = unpacker.unpack()
+        args_at = unpacker.tell()
+        unpacker.skip()
+        end = unpacker.tell()
+    except DECODE_ERRORS as error:
+        raise ProtocolError(f"no ZeroRPC event: {type(error).__name__}") from error
+    if parts != len(("header", "name", "args")):
+        raise ProtocolError(f"event of {parts} parts instead of 3")
+    return _event(header, name if type(name) is str else str(name), payload[args_at:end])
+
+
+def decode_credit(args: bytes) -> int:
+    """The number in the arguments of `_zpc_more` or `_zpc_hb`; 0 where there is none."""
+    try:
+        values = msgspec.msgpack.decode(args)
+    except DECODE_ERRORS:
+        return 0
+    if type(values) is list and values and type(values[0]) is int:
+        return values[0]
+    return 0
+
+
+def decode_failure(args: bytes) -> RemoteFailure:
+    """What an ERR event's arguments say, in the form of any protocol version."""
+    try:
+        values = msgspec.msgpack.decode(args)
+    except DECODE_ERRORS:
+        values = None
+    if type(values) is not list:
+        values = [values]
+    texts = ["" if value is None else str(value) for value in values[:3]]
+    if len(texts) == 3:
+        return RemoteFailure(*texts)
+    return RemoteFailure("RemoteError", " ".join(texts), "")
+
+
+class MessageIds:
+    """Ids that are unique in one process and unlikely to meet another process's."""
+
+    def __init__(self, start: int | None = None) -> None:
+        self._next = secrets.randbits(62) if start is None else start
+
+    def __call__(self) -> bytes:
+        """Return a new id as msgpack bytes: a bin of 16 hexadecimal digits."""
+        self._next += 1
+        return b"\xc4\x10%016x" % self._next
+
+
+_REPLY_HEAD = b"\x93\x83\xaamessage_id"
+_REPLY_VERSION = b"\xa1v\x03\xabresponse_to"
+_REQUEST_HEAD = b"\x93\x82\xaamessage_id"
+_DEADLINE_REQUEST_HEAD = b"\x93\x83\xaamessage_id"
+_REQUEST_VERSION = b"\xa1v\x03"
+_TIMEOUT_KEY = b"\xa9timeout_s"
+_PACKED_NAMES = {
+    name: msgspec.msgpack.encode(name) for name in (HEARTBEAT, MORE, OK, ERR, STREAM, STREAM_DONE)
+}
+_BEAT_ARGS = b"\x91\x00"
+_ONE = b"\x91"
+
+
+def encode_reply(message_id: bytes, response_to: bytes, name: str, args: bytes) -> bytes:
+    """Encode an event on the channel ``response_to``; ids and args are msgpack bytes."""
+    return b"".join(
+        (_REPLY_HEAD, message_id, _REPLY_VERSION, response_to, _PACKED_NAMES[name], args)
+    )
+
+
+def encode_ok(message_id: bytes, response_to: bytes, value: bytes) -> bytes:
+    """Encode the answer of a call; ``value`` is the result as msgpack bytes."""
+    return encode_reply(message_id, response_to, OK, _ONE + value)
+
+
+def encode_beat(message_id: bytes, response_to: bytes) -> bytes:
+    """Encode a heartbeat. It grants nothing, so that v1 and v2 peers may read it as credit."""
+    return encode_reply(message_id, response_to, HEARTBEAT, _BEAT_ARGS)
+
+
+def encode_more(message_id: bytes, response_to: bytes, slots: int) -> bytes:
+    """Encode a grant of ``slots`` more data events."""
+    return encode_reply(message_id, response_to, MORE, msgspec.msgpack.encode([slots]))
+
+
+def encode_failure(version: int, failure: RemoteFailure) -> bytes:
+    """The arguments of an ERR event, in the form that a peer of ``version`` understands."""
+    if version < DETAILED_ERRORS_SINCE:
+        return msgspec.msgpack.encode([f"{failure.name}({failure.message!r})"])
+    return msgspec.msgpack.encode([failure.name, failure.message, failure.traceback])
+
+
+def encode_request(
+    message_id: bytes, name: str, args: Iterable[object] | bytes, timeout_s: float | None = None
+) -> bytes:
+    """Encode an event that opens a channel. Ready ``args`` bytes are taken as they are.
+
+    Raises:
+        TypeError, OverflowError: an argument has no msgpack form.
+    """
+    packed = args if isinstance(args, bytes) else msgspec.msgpack.encode(list(args))
+    name_bytes = msgspec.msgpack.encode(name)
+    if timeout_s is None:
+        return b"".join((_REQUEST_HEAD, message_id, _REQUEST_VERSION, name_bytes, packed))
+    deadline = _TIMEOUT_KEY + msgspec.msgpack.encode(timeout_s)
+    return b"".join(
+        (_DEADLINE_REQUEST_HEAD, message_id, _REQUEST_VERSION, deadline, name_bytes, packed)
+    )

@@ -1,0 +1,322 @@
+"""All channels of one socket, in either role: bytes and `now` in, signals and bytes out.
+
+Knows the whole of ZeroRPC v3 that both ends share: which channel an event belongs to, when
+heartbeats are due, that nothing is sent without credit or after a terminal event. Refuses to know
+sockets, clocks, methods and what arguments mean. After every call the owner sends
+`take_outgoing()`; `next_deadline()` says when `tick` has something to do.
+Source: ZeroRPC v3 as spoken by zerorpc-python 0.6.3 and zerorpc-node 0.9.8.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter, OrderedDict
+
+import msgspec
+
+from zeropool.shared.errors import ProtocolError
+from zeropool.shared.wire import event as wire
+from zeropool.shared.wire.channel import Channel, ChannelKey, Route, State
+from zeropool.shared.wire.event import Event, MessageIds, RemoteFailure
+from zeropool.shared.wire.flow import DEFAULT_SLOTS, ReadWindow
+from zeropool.shared.wire.heartbeat import BEAT_INTERVAL_S, Pulse
+
+#: heartbeat.py counts two intervals from its first tick, which is one after the call.
+SERVER_LOST_AFTER_BEATS = 3
+
+
+class Role(enum.Enum):
+    """Which end of the wire a session is."""
+
+    SERVER = "server"
+    CLIENT = "client"
+
+
+class Drop(enum.Enum):
+    """Why an incoming event was dropped."""
+
+    MALFORMED = "malformed"
+    DUPLICATE_ID = "duplicate_id"
+    UNKNOWN_CHANNEL = "unknown_channel"
+    UNEXPECTED = "unexpected"
+
+
+class Requested(msgspec.Struct, frozen=True):
+    """Server role: a peer opened a channel."""
+
+    channel: Channel
+    event: Event
+
+
+class Granted(msgspec.Struct, frozen=True):
+    """The peer granted credit; what waited for it is already on its way."""
+
+    channel: Channel
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """The peer fell silent or vanished; the channel is closed."""
+
+    channel: Channel
+    silent_for_s: float
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """Client role: the call ended well. ``args`` is the packed argument array."""
+
+    channel: Channel
+    args: bytes
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """Client role: the server answered with an error."""
+
+    channel: Channel
+    failure: RemoteFailure
+
+
+class Item(msgspec.Struct, frozen=True):
+    """Client role: one item of a stream, as msgpack bytes."""
+
+    channel: Channel
+    value: bytes
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """Client role: the stream is complete."""
+
+    channel: Channel
+
+
+Signal = Requested | Granted | Lost | Answered | Failed | Item | Ended
+
+
+class Session:
+    """The ZeroRPC state of one socket."""
+
+    def __init__(
+        self, role: Role, ids: MessageIds | None = None, beat_interval_s: float = BEAT_INTERVAL_S
+    ) -> None:
+        self.role = role
+        self.ids = ids or MessageIds()
+        self.dropped: Counter[Drop] = Counter()
+        self._beat_interval_s = beat_interval_s
+        # In order of `beat_at`: every channel's next beat is one interval after its last.
+        self._channels: OrderedDict[ChannelKey, Channel] = OrderedDict()
+        self._by_route: dict[Route, set[ChannelKey]] = {}
+        self._outgoing: list[tuple[Route, bytes]] = []
+
+    def __repr__(self) -> str:
+        return (
+            f"<Session {self.role.value} channels={len(self._channels)} "
+            f"peers={len(self._by_route)} outgoing={len(self._outgoing)} "
+            f"dropped={self.dropped.total()}>"
+        )
+
+    @property
+    def open_channels(self) -> int:
+        """Channels that are not closed."""
+        return len(self._channels)
+
+    @property
+    def peers(self) -> int:
+        """Peers with an open channel."""
+        return len(self._by_route)
+
+    # Incoming
+
+    def receive(self, route: Route, payload: bytes, now: float) -> Signal | None:
+        """Take one payload from ``route``; None where it changes nothing for the owner."""
+        try:
+            event = wire.decode_event(payload)
+        except ProtocolError:
+            return self._drop(Drop.MALFORMED)
+        if not event.response_to:
+            return self._request(route, event, now)
+        channel = self._channels.get(ChannelKey(route, event.response_to))
+        if channel is None:
+            return self._drop(Drop.UNKNOWN_CHANNEL)
+        if event.name == wire.HEARTBEAT:
+            return self._heartbeat(channel, event, now)
+        if event.name == wire.MORE:
+            return self._grant(channel, event)
+        if self.role is Role.SERVER:
+            return self._drop(Drop.UNEXPECTED)
+        return self._answer(channel, event)
+
+    def _request(self, route: Route, event: Event, now: float) -> Signal | None:
+        if self.role is Role.CLIENT or event.name.startswith(wire.CONTROL_PREFIX):
+            return self._drop(Drop.UNEXPECTED)
+        key = ChannelKey(route, event.message_id)
+        if key in self._channels:
+            # An answer to the second would end the caller's channel of the first.
+            return self._drop(Drop.DUPLICATE_ID)
+        return Requested(self._add(key, event.version, now), event)
+
+    def _heartbeat(self, channel: Channel, event: Event, now: float) -> Signal | None:
+        channel.pulse.heard(now)
+        if self.role is Role.CLIENT:
+            # Two ends that both echo would never stop.
+            return None
+        self._send_beat(channel)
+        if channel.credit_rides_on_beats:
+            return self._grant(channel, event)
+        return None
+
+    def _grant(self, channel: Channel, event: Event) -> Signal | None:
+        slots = wire.decode_credit(event.args)
+        if slots == 0:
+            return None
+        self._send(channel, channel.granted(slots))
+        return Granted(channel)
+
+    def _answer(self, channel: Channel, event: Event) -> Signal | None:
+        if event.name == wire.STREAM:
+            if channel.window is not None:
+                channel.window.arrived()
+            channel.is_stream = True
+            return Item(channel, event.args)
+        if event.name not in wire.TERMINAL:
+            return self._drop(Drop.UNEXPECTED)
+        self.close(channel)
+        if event.name == wire.OK:
+            return Answered(channel, event.args)
+        if event.name == wire.ERR:
+            return Failed(channel, wire.decode_failure(event.args))
+        return Ended(channel)
+
+    def _drop(self, reason: Drop) -> None:
+        self.dropped[reason] += 1
+
+    # Outgoing
+
+    def call(
+        self, route: Route, name: str, args: bytes, now: float, timeout_s: float | None = None
+    ) -> Channel:
+        """Client role: open a channel with a request; ``args`` is the packed argument array."""
+        channel_id = self.ids()
+        channel = self._add(ChannelKey(route, channel_id), wire.PROTOCOL_VERSION, now)
+        channel.window = ReadWindow(DEFAULT_SLOTS)
+        channel.credit.take()
+        request = wire.encode_request(channel_id, name, args, timeout_s)
+        self._outgoing.append((route, request))
+        return channel
+
+    def read(self, channel: Channel, unread: int) -> None:
+        """Client role: the consumer asks for more; ``unread`` items still wait for it."""
+        if channel.window is None or not channel.is_open:
+            return
+        slots = channel.window.refill(unread)
+        if slots:
+            self._outgoing.append(
+                (
+                    channel.key.route,
+                    wire.encode_more(self.ids(), channel.key.channel_id, slots),
+                )
+            )
+
+    def send_item(self, channel: Channel, value: bytes) -> None:
+        """Server role: send one stream item (msgpack bytes), or keep it until there is credit."""
+        payload = wire.encode_reply(self.ids(), channel.key.channel_id, wire.STREAM, value)
+        self._send(channel, channel.offer(payload))
+
+    def end_stream(self, channel: Channel) -> None:
+        """Server role: the stream is complete."""
+        payload = wire.encode_reply(
+            self.ids(), channel.key.channel_id, wire.STREAM_DONE, wire.NIL
+        )
+        self.finish(channel, payload)
+
+    def answer(self, channel: Channel, value: bytes) -> None:
+        """Server role: end a call with its result, as msgpack bytes."""
+        self.finish(channel, wire.encode_ok(self.ids(), channel.key.channel_id, value))
+
+    def fail(self, channel: Channel, failure: RemoteFailure) -> None:
+        """Server role: end a call or a stream with an error."""
+        args = wire.encode_failure(channel.version, failure)
+        payload = wire.encode_reply(self.ids(), channel.key.channel_id, wire.ERR, args)
+        self.finish(channel, payload)
+
+    def finish(self, channel: Channel, payload: bytes) -> None:
+        """Server role: end a channel with a terminal event that is already encoded."""
+        self._send(channel, channel.finish(payload))
+
+    def discard_waiting(self, channel: Channel) -> None:
+        """Server role: forget the items that wait for credit; credit is not spent on them."""
+        if channel.is_open:
+            channel.waiting = None
+
+    def close(self, channel: Channel) -> None:
+        """Forget a channel; nothing more is sent on it."""
+        channel.close()
+        self._remove(channel)
+
+    def take_outgoing(self) -> list[tuple[Route, bytes]]:
+        """What is to be sent now, in order: routes and payloads."""
+        outgoing, self._outgoing = self._outgoing, []
+        return outgoing
+
+    def _send(self, channel: Channel, payloads: list[bytes]) -> None:
+        route = channel.key.route
+        for payload in payloads:
+            self._outgoing.append((route, payload))
+        if channel.state is State.CLOSED:
+            self._remove(channel)
+
+    def _send_beat(self, channel: Channel) -> None:
+        beat = wire.encode_beat(self.ids(), channel.key.channel_id)
+        self._outgoing.append((channel.key.route, beat))
+
+    # Time and loss
+
+    def next_deadline(self) -> float | None:
+        """When the next own heartbeat is due."""
+        if not self._channels:
+            return None
+        return next(iter(self._channels.values())).beat_at
+
+    def tick(self, now: float) -> list[Lost]:
+        """Send the heartbeats that are due; return the channels whose peers fell silent."""
+        lost: list[Lost] = []
+        while self._channels:
+            channel = next(iter(self._channels.values()))
+            if channel.beat_at > now:
+                break
+            if self._is_lost(channel, now):
+                lost.append(self._lose(channel, now))
+                continue
+            self._send_beat(channel)
+            channel.beat_at = now + self._beat_interval_s
+            self._channels.move_to_end(channel.key)
+        return lost
+
+    def route_lost(self, route: Route, now: float) -> list[Lost]:
+        """The peer cannot be reached any more: close all its channels."""
+        keys = list(self._by_route.get(route, ()))
+        return [self._lose(self._channels[key], now) for key in keys]
+
+    def _is_lost(self, channel: Channel, now: float) -> bool:
+        if self.role is Role.SERVER:
+            return channel.pulse.is_lost(now)
+        return channel.pulse.silent_for_s(now) > SERVER_LOST_AFTER_BEATS * self._beat_interval_s
+
+    def _lose(self, channel: Channel, now: float) -> Lost:
+        self.close(channel)
+        return Lost(channel, channel.pulse.silent_for_s(now))
+
+    # The one place where channels come and go
+
+    def _add(self, key: ChannelKey, version: int, now: float) -> Channel:
+        channel = Channel(key, version, Pulse(now), now + self._beat_interval_s)
+        self._channels[key] = channel
+        self._by_route.setdefault(key.route, set()).add(key)
+        return channel
+
+    def _remove(self, channel: Channel) -> None:
+        key = channel.key
+        if self._channels.pop(key, None) is None:
+            return
+        siblings = self._by_route[key.route]
+        siblings.discard(key)
+        if not siblings:
+            del self._by_route[key.route]

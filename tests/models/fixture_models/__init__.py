@@ -1,0 +1,1 @@
+"""Small models for tests: put the folder above this one on the path and name them by module."""

@@ -1,0 +1,42 @@
+"""Models that take their time."""
+
+import time
+
+from fixture_models.plain import PlainModel
+
+SLEEP_INPUT = {
+    "type": "object",
+    "properties": {"sleep_s": {"type": "number"}},
+    "required": ["sleep_s"],
+    "additionalProperties": False,
+}
+
+
+class SleepModel(PlainModel):
+    """Waits without the interpreter lock, as a model does that computes in C."""
+
+    qualified_name = "sleeper"
+    input_schema = SLEEP_INPUT
+
+    def predict(self, data):
+        time.sleep(data["sleep_s"])
+        return {"slept_s": data["sleep_s"]}
+
+
+class BusyModel(PlainModel):
+    """Computes in Python, holding the interpreter lock."""
+
+    qualified_name = "busy"
+    input_schema = {  # noqa: RUF012
+        "type": "object",
+        "properties": {"busy_s": {"type": "number"}},
+        "required": ["busy_s"],
+        "additionalProperties": False,
+    }
+
+    def predict(self, data):
+        done_at = time.monotonic() + data["busy_s"]
+        rounds = 0
+        while time.monotonic() < done_at:
+            rounds += 1
+        return {"busy_s": data["busy_s"], "rounds": rounds}

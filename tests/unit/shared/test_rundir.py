@@ -1,0 +1,54 @@
+"""The runtime directory is this user's alone, or it is refused."""
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+
+from zeropool.shared.errors import ConfigError
+from zeropool.shared.rundir import ensure_private_dir
+
+
+def test_a_missing_directory_is_created_for_this_user_alone(tmp_path):
+    ensure_private_dir(tmp_path / "zeropool")
+    assert stat.S_IMODE((tmp_path / "zeropool").stat().st_mode) == 0o700
+
+
+def test_a_private_directory_is_used_again(tmp_path):
+    ensure_private_dir(tmp_path / "zeropool")
+    ensure_private_dir(tmp_path / "zeropool")
+
+
+@pytest.mark.parametrize("mode", [0o710, 0o701, 0o755, 0o777])
+def test_a_directory_that_lets_others_in_is_refused(tmp_path, mode):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(mode)
+    with pytest.raises(ConfigError, match=f"mode {mode:04o} lets others in, expected 0700"):
+        ensure_private_dir(tmp_path / "open")
+
+
+def test_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch(0o600)
+    with pytest.raises(ConfigError, match="is not a directory"):
+        ensure_private_dir(tmp_path / "file")
+
+
+def test_a_symbolic_link_is_refused(tmp_path):
+    (tmp_path / "real").mkdir(0o700)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(ConfigError, match="is not a directory"):
+        ensure_private_dir(tmp_path / "link")
+
+
+def test_the_directory_of_another_user_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "theirs").mkdir(0o700)
+    owner = (tmp_path / "theirs").stat().st_uid
+    monkeypatch.setattr("os.geteuid", lambda: owner + 1)
+    with pytest.raises(ConfigError, match=f"belongs to user {owner}, expected {owner + 1}"):
+        ensure_private_dir(tmp_path / "theirs")
+
+
+def test_a_missing_parent_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be created: No such file or directory"):
+        ensure_private_dir(tmp_path / "missing" / "zeropool")

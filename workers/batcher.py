@@ -1,0 +1,140 @@
+"""Which jobs a worker runs next, together: batches formed from what is waiting.
+
+No I/O, no clock. Calls of one model form batches of up to ``max_batch_size`` rows; a task of many
+rows is a batch of its own. With ``max_wait_s`` of 0 a batch is what is there; otherwise the oldest
+call waits so long for company. Among the models the one whose oldest job came first goes first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+
+import msgspec
+
+from zeropool.shared.jobs import Job, Kind
+
+
+class Pending(msgspec.Struct, frozen=True, gc=False):
+    """A job that waits. Times are monotonic seconds."""
+
+    job: Job
+    #: The incarnation that sent it and gets the result.
+    gateway: str
+    order: int
+    arrived_at: float
+    deadline_at: float
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Jobs of one model and one gateway to run now."""
+
+    model: str
+    gateway: str
+    jobs: list[Job]
+    #: Jobs whose time ran out while they waited; they are not to be started.
+    expired: list[Job]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """How batches of one model are formed."""
+
+    max_rows: int
+    max_wait_s: float
+
+
+@dataclass(slots=True)
+class _Line:
+    """The waiting jobs that may share a batch."""
+
+    model: str
+    gateway: str
+    limits: BatchLimits
+    waiting: deque[Pending] = field(default_factory=deque)
+
+    def ready_at(self) -> float:
+        """When the next batch may start."""
+        if len(self.waiting) >= self.limits.max_rows:
+            return self.waiting[0].arrived_at
+        return self.waiting[0].arrived_at + self.limits.max_wait_s
+
+
+_LineKey = tuple[str, str, bool]
+
+
+class Batcher:
+    """The jobs that a worker has not started."""
+
+    def __init__(self, limits: dict[str, BatchLimits]) -> None:
+        self._limits = limits
+        self._lines: dict[_LineKey, _Line] = {}
+        self._order = count()
+
+    def __len__(self) -> int:
+        return sum(len(line.waiting) for line in self._lines.values())
+
+    def __repr__(self) -> str:
+        return f"<Batcher jobs={len(self)} lines={len(self._lines)}>"
+
+    def holds(self, model: str) -> bool:
+        """The worker has this model."""
+        return model in self._limits
+
+    def add(self, gateway: str, job: Job, now: float) -> None:
+        """Let a job wait for its batch."""
+        is_call = job.kind is Kind.CALL
+        key = (job.model, gateway, is_call)
+        line = self._lines.get(key)
+        if line is None:
+            limits = self._limits[job.model]
+            if not is_call:
+                limits = BatchLimits(max_rows=1, max_wait_s=0.0)
+            line = self._lines[key] = _Line(job.model, gateway, limits)
+        line.waiting.append(Pending(job, gateway, next(self._order), now, now + job.remaining_s))
+
+    def next_batch(self, now: float) -> Batch | None:
+        """The batch to run now, if one is due."""
+        due = [line for line in self._lines.values() if line.ready_at() <= now]
+        if not due:
+            return None
+        line = min(due, key=lambda line: line.waiting[0].order)
+        jobs: list[Job] = []
+        expired: list[Job] = []
+        while line.waiting and len(jobs) < line.limits.max_rows:
+            pending = line.waiting.popleft()
+            (expired if pending.deadline_at <= now else jobs).append(pending.job)
+        self._sweep()
+        return Batch(line.model, line.gateway, jobs, expired)
+
+    def next_deadline(self) -> float | None:
+        """When the next batch is due; in the past where one is."""
+        return min((line.ready_at() for line in self._lines.values()), default=None)
+
+    def cancel(self, gateway: str, job_ids: set[int]) -> list[Job]:
+        """Remove the jobs that have not started, of those named."""
+        return self._remove(
+            lambda pending: pending.gateway == gateway and pending.job.job_id in job_ids
+        )
+
+    def forget_gateway(self, gateway: str) -> list[Job]:
+        """Remove all jobs of a gateway that is gone."""
+        return self._remove(lambda pending: pending.gateway == gateway)
+
+    def empty(self) -> dict[str, list[Job]]:
+        """Remove all jobs; they come back by gateway."""
+        gateways = {line.gateway for line in self._lines.values()}
+        return {gateway: self.forget_gateway(gateway) for gateway in gateways}
+
+    def _remove(self, is_meant: Callable[[Pending], bool]) -> list[Job]:
+        removed: list[Job] = []
+        for line in self._lines.values():
+            removed.extend(pending.job for pending in line.waiting if is_meant(pending))
+            line.waiting = deque(pending for pending in line.waiting if not is_meant(pending))
+        self._sweep()
+        return removed
+
+    def _sweep(self) -> None:
+        self._lines = {key: line for key, line in self._lines.items() if line.waiting}

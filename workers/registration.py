@@ -1,0 +1,60 @@
+"""When a worker tells a gateway of itself: until it is welcomed, and again when it is forgotten.
+
+No I/O, no clock. Either side may start first and either may restart: a worker that has heard
+nothing for `FORGOTTEN_AFTER_S` begins anew.
+"""
+
+from __future__ import annotations
+
+from zeropool.shared.backoff import Backoff
+from zeropool.shared.jobs import FORGOTTEN_AFTER_S
+
+FIRST_WAIT_S = 0.05
+LONGEST_WAIT_S = 2.0
+
+
+class Registration:
+    """A worker's standing with one gateway. Times are monotonic seconds."""
+
+    def __init__(self, *, now: float) -> None:
+        #: Incarnation that welcomed us; empty while none has.
+        self.gateway = ""
+        self._act_at = now
+        self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
+
+    def __repr__(self) -> str:
+        return f"<Registration gateway={self.gateway or None} tries={self._backoff.tries}>"
+
+    @property
+    def is_welcomed(self) -> bool:
+        """The gateway knows us."""
+        return bool(self.gateway)
+
+    def connected(self, now: float) -> None:
+        """The connection came up, perhaps again: whoever is there may not know us."""
+        self._backoff.reset()
+        self._act_at = now
+
+    def welcomed(self, gateway: str, now: float) -> str:
+        """The gateway registered us. Return the incarnation that it replaces, if it is new."""
+        replaced = self.gateway if self.gateway != gateway else ""
+        self.gateway = gateway
+        self._backoff.reset()
+        self._act_at = now + FORGOTTEN_AFTER_S
+        return replaced
+
+    def heard(self, gateway: str, now: float) -> None:
+        """The gateway said something."""
+        if gateway == self.gateway:
+            self._act_at = now + FORGOTTEN_AFTER_S
+
+    def next_deadline(self) -> float:
+        """When `must_register` may next say yes."""
+        return self._act_at
+
+    def must_register(self, now: float) -> bool:
+        """Tell whether to send a REGISTER now; if so, the next one is due after a while."""
+        if now < self._act_at:
+            return False
+        self._act_at = now + self._backoff.next_s()
+        return True

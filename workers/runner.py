@@ -1,0 +1,138 @@
+"""Runs one batch through its model and encodes every result. No socket, no clock.
+
+A CALL becomes the finished reply event, so that the gateway passes it on unread. One bad row, or
+one output that no client could decode, is that caller's error and nobody else's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from zeropool.shared.errors import DeadlineExceeded, ZeropoolError
+from zeropool.shared.jobs import Job, Kind, Outcome, Result, RowError
+from zeropool.shared.wire import event as wire
+from zeropool.shared.wire.event import MessageIds, RemoteFailure
+from zeropool.workers.batcher import Batch
+from zeropool.workers.failures import describe
+from zeropool.workers.models import LoadedModel
+from zeropool.workers.output import encode_prediction
+
+_PREDICTION_ITEM = b"\x82\xa5index%b\xaaprediction%b"
+
+
+class Runner:
+    """The models of one worker, ready to answer jobs."""
+
+    def __init__(self, models: Sequence[LoadedModel], ids: MessageIds | None = None) -> None:
+        self._models = {model.info.qualified_name: model for model in models}
+        self._ids = ids or MessageIds()
+
+    def __repr__(self) -> str:
+        return f"<Runner models={','.join(self._models)}>"
+
+    def run(self, batch: Batch) -> list[Result]:
+        """Answer every job of a batch."""
+        model = self._models[batch.model]
+        results = [self._too_late(job) for job in batch.expired]
+        calls = [job for job in batch.jobs if job.kind is Kind.CALL]
+        if calls:
+            results.extend(self._run_calls(model, calls))
+        results.extend(
+            self._run_rows(model, job) for job in batch.jobs if job.kind is not Kind.CALL
+        )
+        return results
+
+    def returned(self, jobs: Sequence[Job]) -> list[Result]:
+        """Give back jobs that were not started."""
+        return [Result(job.job_id, job.attempt, Outcome.RETURNED) for job in jobs]
+
+    # Calls
+
+    def _run_calls(self, model: LoadedModel, jobs: list[Job]) -> Iterator[Result]:
+        method = f"{model.info.qualified_name}_predict"
+        decoded: list[Job] = []
+        rows: list[object] = []
+        for job in jobs:
+            try:
+                rows.append(model.input.decode_call(job.args, method))
+            except ZeropoolError as error:
+                yield self._failed(job, error, method)
+            else:
+                decoded.append(job)
+        for job, prediction in zip(decoded, model.predict_rows(rows), strict=True):
+            yield self._answered(job, prediction, method)
+
+    def _answered(self, job: Job, prediction: object, method: str) -> Result:
+        if isinstance(prediction, Exception):
+            return self._failed(job, prediction, method)
+        try:
+            value = encode_prediction(prediction)
+        except ZeropoolError as error:
+            return self._failed(job, error, method)
+        body = wire.encode_ok(self._ids(), job.reply_to, value)
+        return Result(job.job_id, job.attempt, Outcome.OK, body)
+
+    def _failed(self, job: Job, error: Exception, method: str) -> Result:
+        args = wire.encode_failure(job.version, RemoteFailure(*describe(error, method)))
+        body = wire.encode_reply(self._ids(), job.reply_to, wire.ERR, args)
+        return Result(job.job_id, job.attempt, Outcome.ERROR, body)
+
+    def _too_late(self, job: Job) -> Result:
+        error = DeadlineExceeded(f"{job.model}: not started before its deadline")
+        if job.kind is Kind.CALL:
+            return self._failed(job, error, f"{job.model}_predict")
+        return _rows_result(job, [error] * job.rows)
+
+    # Rows
+
+    def _run_rows(self, model: LoadedModel, job: Job) -> Result:
+        suffix = "batch" if job.kind is Kind.ROWS else "stream"
+        method = f"{model.info.qualified_name}_predict_{suffix}"
+        try:
+            rows = model.input.decode_rows(job.args, method)
+        except ZeropoolError as error:
+            return _rows_result(job, [error] * job.rows)
+        good = [index for index, row in enumerate(rows) if not isinstance(row, ZeropoolError)]
+        outputs: list[object] = list(rows)
+        step = model.info.max_batch_size
+        for start in range(0, len(good), step):
+            chosen = good[start : start + step]
+            predictions = model.predict_rows([rows[index] for index in chosen])
+            for index, prediction in zip(chosen, predictions, strict=True):
+                outputs[index] = prediction
+        return _rows_result(job, outputs)
+
+
+def _rows_result(job: Job, outputs: Sequence[object]) -> Result:
+    """Encode the outputs of a job's rows; an exception among them is that row's error."""
+    bodies: list[bytes] = []
+    errors: list[RowError] = []
+    for offset, output in enumerate(outputs):
+        try:
+            if isinstance(output, Exception):
+                raise output
+            bodies.append(encode_prediction(output))
+        except Exception as error:  # noqa: BLE001 - whatever the model gave is this row's error
+            name, message, _ = describe(error, job.model)
+            errors.append(RowError(offset, name, message))
+            bodies.append(wire.NIL)
+    if job.kind is Kind.ROWS:
+        return Result(job.job_id, job.attempt, Outcome.OK, b"".join(bodies), [], errors)
+    return Result(job.job_id, job.attempt, Outcome.OK, b"", _items(job, bodies, errors))
+
+
+def _items(job: Job, bodies: list[bytes], errors: list[RowError]) -> list[bytes]:
+    pack = msgspec.msgpack.encode
+    items = [
+        _PREDICTION_ITEM % (pack(index), body) for index, body in enumerate(bodies, job.first_index)
+    ]
+    for error in errors:
+        items[error.offset] = pack(
+            {
+                "index": job.first_index + error.offset,
+                "error": {"name": error.name, "message": error.message},
+            }
+        )
+    return items

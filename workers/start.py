@@ -1,0 +1,120 @@
+"""From configuration to a running worker: thread limits, models, warm-up, and the end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from zeropool.shared.config import Config, ModelSettings
+from zeropool.shared.errors import ModelRefused
+from zeropool.shared.logs import fields
+from zeropool.shared.model import ModelInfo
+from zeropool.workers.models import LoadedModel, check_unique, load_model
+from zeropool.workers.worker import Worker
+
+log = logging.getLogger("zeropool.worker")
+
+#: Read by OpenMP, OpenBLAS, MKL, BLIS, Accelerate and numexpr when they are loaded, and never again.
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+def limit_threads(threads: int) -> None:
+    """Bound the threads of numerical libraries. To be called before any of them is imported."""
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = str(threads)
+
+
+def models_for(config: Config, index: int | None) -> list[ModelSettings]:
+    """The models that worker ``index`` holds: those that want more workers than stand before it.
+
+    Without an index, all.
+
+    Raises:
+        ModelRefused: there is none, so the worker would idle.
+    """
+    chosen = [
+        model
+        for model in config.models
+        if index is None or model.workers == 0 or index < model.workers
+    ]
+    if not chosen:
+        raise ModelRefused(f"no model for worker {index}: every `workers` limit is lower")
+    return chosen
+
+
+def load(config: Config, index: int | None) -> list[LoadedModel]:
+    """Load and warm up the models of one worker.
+
+    Raises:
+        ModelRefused: one of them cannot be served.
+    """
+    models = [
+        load_model(
+            model.module_name,
+            model.class_name,
+            max_batch_size=model.max_batch_size,
+            timeout_s=model.timeout_s,
+            max_queue=model.max_queue or config.gateway.max_queue,
+        )
+        for model in models_for(config, index)
+    ]
+    check_unique(models)
+    for model in models:
+        model.warmup()
+    return models
+
+
+def work(
+    config: Config,
+    *,
+    index: int | None,
+    gateways: Sequence[str],
+    runtime_dir: Path,
+    on_welcome: Callable[[list[ModelInfo]], None] = lambda _: None,
+    ignored: tuple[signal.Signals, ...] = (),
+) -> None:
+    """Run one worker in this process until it is told to end.
+
+    Raises:
+        ModelRefused: a model cannot be served.
+        ConfigError: the endpoint for jobs cannot be bound.
+    """
+    limit_threads(config.worker.threads)
+    started_at = time.monotonic()
+    models = load(config, index)
+    log.info(
+        "models loaded",
+        extra=fields(
+            models=[model.info.qualified_name for model in models],
+            took_s=round(time.monotonic() - started_at, 3),
+        ),
+    )
+    waits_s = {
+        model.info.qualified_name: settings.max_wait_ms / 1000
+        for model, settings in zip(models, models_for(config, index), strict=True)
+    }
+    worker = Worker(
+        models,
+        waits_s,
+        config.worker,
+        gateways,
+        runtime_dir,
+        on_welcome=on_welcome,
+        ignored=ignored,
+    )
+    try:
+        worker.run()
+    finally:
+        for model in models:
+            model.close()
