@@ -1,1 +1,5 @@
-""""""
+"""Calling a Zeropool, or any ZeroRPC server, from Python."""
+
+from zeropool.client.sync import Client
+
+__all__ = ["Client"]

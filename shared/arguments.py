@@ -21,8 +21,11 @@ def _refuse_extension(code: int, data: bytes) -> object:
 def unpack(packed: bytes) -> object:
     """Build the first value in ``packed``; bytes after it are ignored, as ZeroRPC peers do.
 
+    A timestamp, msgpack's own extension, comes out as `msgpack.Timestamp`.
+
     Raises:
-        ValueError: it is no msgpack, or holds an extension type or a key that is no string.
+        ValueError: it is no msgpack, or holds another extension type, or a key that is neither
+            string nor bytes.
     """
     unpacker = msgpack.Unpacker(
         max_buffer_size=max(len(packed), 1), strict_map_key=True, ext_hook=_refuse_extension
@@ -73,6 +76,11 @@ def check_count(given: int, method: str, parameters: tuple[str, ...]) -> None:
     if missing:
         noun = "argument" if len(missing) == 1 else "arguments"
         raise WrongArguments(
-            f"{method}() missing {len(missing)} required positional {noun}: "
-            f"{' and '.join(missing)}"
+            f"{method}() missing {len(missing)} required positional {noun}: {_enumeration(missing)}"
         )
+
+
+def _enumeration(names: list[str]) -> str:
+    if len(names) <= 2:
+        return " and ".join(names)
+    return f"{', '.join(names[:-1])}, and {names[-1]}"

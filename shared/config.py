@@ -271,6 +271,15 @@ def runtime_dir(environ: Mapping[str, str]) -> Path:
     return Path(f"/tmp/zeropool-{os.getuid()}")  # noqa: S108 - owner and mode are checked
 
 
+def client_endpoint(config: Config) -> str:
+    """Where a client on this machine finds the gateway of this configuration."""
+    bind = config.gateway.bind
+    match endpoints.parse(bind):
+        case endpoints.Tcp(host=host, port=port) if endpoints.is_wildcard(host):
+            return f"tcp://127.0.0.1:{port}"
+    return bind
+
+
 def _read(path: Path | None, named: str, cwd: Path) -> tuple[dict[str, Any], str]:
     """The tables of the configuration file, and its name for messages."""
     chosen = path or (Path(named) if named else None)

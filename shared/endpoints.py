@@ -82,7 +82,7 @@ def check(text: str, use: Use) -> None:
         return
     if endpoint.port == ANY_PORT and use is not Use.BIND_ANY_PORT:
         raise ValueError(f"expected a fixed port from 1 to {MAX_PORT}")
-    if use is Use.CONNECT and _is_wildcard(endpoint.host):
+    if use is Use.CONNECT and is_wildcard(endpoint.host):
         raise ValueError("expected the host of a peer, not a wildcard")
 
 
@@ -134,7 +134,8 @@ def _parse_ipc(path: str) -> Ipc:
     return Ipc(path)
 
 
-def _is_wildcard(host: str) -> bool:
+def is_wildcard(host: str) -> bool:
+    """Whether a socket bound to this host listens on every address of the machine."""
     if host == "*":
         return True
     try:

@@ -6,6 +6,8 @@ who raises it. Three branches answer the first question that a caller asks: *my 
 the installation, which no remote caller ever sees, are ``ConfigError`` and ``ModelRefused``.
 """
 
+# ruff: noqa: N818 - the names say what happened; most of them are also the names on the wire.
+
 from __future__ import annotations
 
 
@@ -17,7 +19,7 @@ class ZeropoolError(Exception):
 
 
 class ConfigError(ZeropoolError):
-    """The configuration cannot be used; the message names source, key, value and what is allowed."""
+    """The configuration is unusable; the message names source, key, value and what is allowed."""
 
     wire_name = "ConfigError"
 

@@ -13,6 +13,7 @@ import msgspec
 
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.model import ModelInfo
+from zeropool.shared.wire.event import DECODE_ERRORS
 
 PROTOCOL_VERSION = 1
 
@@ -184,9 +185,10 @@ def decode_from_worker(frame: bytes) -> FromWorker:
         ProtocolError: it is no message of this protocol.
     """
     try:
-        return _FROM_WORKER.decode(frame)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        message: FromWorker = _FROM_WORKER.decode(frame)
+    except DECODE_ERRORS as error:
         raise ProtocolError(f"no message from a worker: {error}") from error
+    return message
 
 
 def decode_from_gateway(frame: bytes) -> FromGateway:
@@ -196,6 +198,7 @@ def decode_from_gateway(frame: bytes) -> FromGateway:
         ProtocolError: it is no message of this protocol.
     """
     try:
-        return _FROM_GATEWAY.decode(frame)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        message: FromGateway = _FROM_GATEWAY.decode(frame)
+    except DECODE_ERRORS as error:
         raise ProtocolError(f"no message from a gateway: {error}") from error
+    return message

@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import socket
 from types import FrameType
+from typing import Any
 
 
 class Signals:
@@ -22,6 +23,7 @@ class Signals:
         self._watched = tuple(number for number in watched if number not in ignored)
         self._ignored = ignored
         self._arrived: list[signal.Signals] = []
+        self._before: dict[signal.Signals, Any] = {}  # what signal.signal gives and takes
         self._wake: socket.socket | None = None
         self._woken: socket.socket | None = None
 
@@ -32,18 +34,19 @@ class Signals:
         self._wake.setblocking(False)
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
         for watched in self._watched:
-            signal.signal(watched, self._handle)
+            self._before[watched] = signal.signal(watched, self._handle)
         for ignored in self._ignored:
-            signal.signal(ignored, signal.SIG_IGN)
+            self._before[ignored] = signal.signal(ignored, signal.SIG_IGN)
 
     def close(self) -> None:
-        """Give the signals back their default effect."""
+        """Give the signals back the effect that they had before."""
         signal.set_wakeup_fd(-1)
-        for watched in self._watched:
-            signal.signal(watched, signal.SIG_DFL)
+        for number, effect in self._before.items():
+            signal.signal(number, effect)
         for end in (self._woken, self._wake):
             if end is not None:
                 end.close()
+        self._woken = self._wake = None
 
     def fileno(self) -> int:
         """File descriptor to poll."""

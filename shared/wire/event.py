@@ -8,6 +8,7 @@ Source: ZeroRPC v3 as spoken by zerorpc-python 0.6.3 and zerorpc-node 0.9.8.
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Iterable
 from typing import Any
@@ -38,6 +39,8 @@ TERMINAL = frozenset((OK, ERR, STREAM_DONE))
 MAX_ID_BYTES = 256
 #: A name is echoed in errors and looked up in a table; no method is called anything like it.
 MAX_NAME_BYTES = 4096
+#: A grant is an array of one integer, at most 10 bytes; the rest is room for foreign ones.
+MAX_CREDIT_BYTES = 64
 #: A header holds three entries and middleware context (trace ids and the like).
 MAX_HEADER_ENTRIES = 64
 
@@ -110,6 +113,8 @@ def _event(header: _Header, name: str, args: bytes) -> Event:
         raise ProtocolError("event without message_id")
     if len(message_id) > MAX_ID_BYTES or len(response_to) > MAX_ID_BYTES:
         raise ProtocolError(f"id of over {MAX_ID_BYTES} bytes")
+    if len(name) > MAX_NAME_BYTES:
+        raise ProtocolError(f"name of {len(name)} characters exceeds {MAX_NAME_BYTES}")
     if response_to == NIL:
         response_to = b""
     return Event(
@@ -118,7 +123,12 @@ def _event(header: _Header, name: str, args: bytes) -> Event:
 
 
 def _version(claimed: object) -> int:
-    return claimed if type(claimed) is int else OLDEST_VERSION
+    if type(claimed) is int:
+        return claimed
+    # Where a language has but one type of number, 3 may travel as 3.0.
+    if type(claimed) is float and claimed.is_integer():
+        return int(claimed)
+    return OLDEST_VERSION
 
 
 def _timeout(claimed: object) -> float | None:
@@ -148,7 +158,8 @@ def _decode_patiently(payload: bytes) -> Event:
         unpacker.skip()
         name_at = unpacker.tell()
         header = _HEADER.decode(payload[header_at:name_at])
-        name = unpacker.unpack()
+        # A name that is no string can nest deeper than `str` follows.
+        name = str(unpacker.unpack())
         args_at = unpacker.tell()
         unpacker.skip()
         end = unpacker.tell()
@@ -156,17 +167,23 @@ def _decode_patiently(payload: bytes) -> Event:
         raise ProtocolError(f"no ZeroRPC event: {type(error).__name__}") from error
     if parts != len(("header", "name", "args")):
         raise ProtocolError(f"event of {parts} parts instead of 3")
-    return _event(header, name if type(name) is str else str(name), payload[args_at:end])
+    return _event(header, name, payload[args_at:end])
 
 
 def decode_credit(args: bytes) -> int:
     """The number in the arguments of `_zpc_more` or `_zpc_hb`; 0 where there is none."""
+    if len(args) > MAX_CREDIT_BYTES:
+        return 0
     try:
         values = msgspec.msgpack.decode(args)
     except DECODE_ERRORS:
         return 0
-    if type(values) is list and values and type(values[0]) is int:
-        return values[0]
+    if type(values) is not list or not values:
+        return 0
+    slots = values[0]
+    # zerorpc-python takes `int()` of it: 100.0 counts, infinity and NaN do not.
+    if type(slots) is int or (type(slots) is float and math.isfinite(slots)):
+        return int(slots)
     return 0
 
 
@@ -174,11 +191,11 @@ def decode_failure(args: bytes) -> RemoteFailure:
     """What an ERR event's arguments say, in the form of any protocol version."""
     try:
         values = msgspec.msgpack.decode(args)
+        if type(values) is not list:
+            values = [values]
+        texts = ["" if value is None else str(value) for value in values[:3]]
     except DECODE_ERRORS:
-        values = None
-    if type(values) is not list:
-        values = [values]
-    texts = ["" if value is None else str(value) for value in values[:3]]
+        texts = []
     if len(texts) == 3:
         return RemoteFailure(*texts)
     return RemoteFailure("RemoteError", " ".join(texts), "")
@@ -234,8 +251,18 @@ def encode_more(message_id: bytes, response_to: bytes, slots: int) -> bytes:
 def encode_failure(version: int, failure: RemoteFailure) -> bytes:
     """The arguments of an ERR event, in the form that a peer of ``version`` understands."""
     if version < DETAILED_ERRORS_SINCE:
-        return msgspec.msgpack.encode([f"{failure.name}({failure.message!r})"])
-    return msgspec.msgpack.encode([failure.name, failure.message, failure.traceback])
+        texts = [f"{failure.name}({failure.message!r})"]
+    else:
+        texts = [failure.name, failure.message, failure.traceback]
+    try:
+        return msgspec.msgpack.encode(texts)
+    except UnicodeEncodeError:
+        return msgspec.msgpack.encode([_without_surrogates(text) for text in texts])
+
+
+def _without_surrogates(text: str) -> str:
+    # Lone surrogates (file names, for one) have no UTF-8 form; an error must still be told.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def encode_request(
@@ -244,7 +271,7 @@ def encode_request(
     """Encode an event that opens a channel. Ready ``args`` bytes are taken as they are.
 
     Raises:
-        TypeError, OverflowError: an argument has no msgpack form.
+        TypeError, OverflowError, UnicodeEncodeError: the name or an argument has no msgpack form.
     """
     packed = args if isinstance(args, bytes) else msgspec.msgpack.encode(list(args))
     name_bytes = msgspec.msgpack.encode(name)

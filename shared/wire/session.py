@@ -103,7 +103,8 @@ class Session:
         self._beat_interval_s = beat_interval_s
         # In order of `beat_at`: every channel's next beat is one interval after its last.
         self._channels: OrderedDict[ChannelKey, Channel] = OrderedDict()
-        self._by_route: dict[Route, set[ChannelKey]] = {}
+        # The inner dict is a set that keeps its order: losses are told in the order of the calls.
+        self._by_route: dict[Route, dict[ChannelKey, None]] = {}
         self._outgoing: list[tuple[Route, bytes]] = []
 
     def __repr__(self) -> str:
@@ -130,28 +131,36 @@ class Session:
         try:
             event = wire.decode_event(payload)
         except ProtocolError:
-            return self._drop(Drop.MALFORMED)
+            self.dropped[Drop.MALFORMED] += 1
+            return None
         if not event.response_to:
             return self._request(route, event, now)
         channel = self._channels.get(ChannelKey(route, event.response_to))
         if channel is None:
-            return self._drop(Drop.UNKNOWN_CHANNEL)
+            self.dropped[Drop.UNKNOWN_CHANNEL] += 1
+            return None
+        return self._continue(channel, event, now)
+
+    def _request(self, route: Route, event: Event, now: float) -> Signal | None:
+        if self.role is Role.CLIENT or event.name.startswith(wire.CONTROL_PREFIX):
+            self.dropped[Drop.UNEXPECTED] += 1
+            return None
+        key = ChannelKey(route, event.message_id)
+        if key in self._channels:
+            # An answer to the second would end the caller's channel of the first.
+            self.dropped[Drop.DUPLICATE_ID] += 1
+            return None
+        return Requested(self._add(key, event.version, now), event)
+
+    def _continue(self, channel: Channel, event: Event, now: float) -> Signal | None:
         if event.name == wire.HEARTBEAT:
             return self._heartbeat(channel, event, now)
         if event.name == wire.MORE:
             return self._grant(channel, event)
-        if self.role is Role.SERVER:
-            return self._drop(Drop.UNEXPECTED)
-        return self._answer(channel, event)
-
-    def _request(self, route: Route, event: Event, now: float) -> Signal | None:
-        if self.role is Role.CLIENT or event.name.startswith(wire.CONTROL_PREFIX):
-            return self._drop(Drop.UNEXPECTED)
-        key = ChannelKey(route, event.message_id)
-        if key in self._channels:
-            # An answer to the second would end the caller's channel of the first.
-            return self._drop(Drop.DUPLICATE_ID)
-        return Requested(self._add(key, event.version, now), event)
+        if self.role is Role.CLIENT:
+            return self._answer(channel, event)
+        self.dropped[Drop.UNEXPECTED] += 1
+        return None
 
     def _heartbeat(self, channel: Channel, event: Event, now: float) -> Signal | None:
         channel.pulse.heard(now)
@@ -177,16 +186,14 @@ class Session:
             channel.is_stream = True
             return Item(channel, event.args)
         if event.name not in wire.TERMINAL:
-            return self._drop(Drop.UNEXPECTED)
+            self.dropped[Drop.UNEXPECTED] += 1
+            return None
         self.close(channel)
         if event.name == wire.OK:
             return Answered(channel, event.args)
         if event.name == wire.ERR:
             return Failed(channel, wire.decode_failure(event.args))
         return Ended(channel)
-
-    def _drop(self, reason: Drop) -> None:
-        self.dropped[reason] += 1
 
     # Outgoing
 
@@ -195,10 +202,10 @@ class Session:
     ) -> Channel:
         """Client role: open a channel with a request; ``args`` is the packed argument array."""
         channel_id = self.ids()
+        request = wire.encode_request(channel_id, name, args, timeout_s)
         channel = self._add(ChannelKey(route, channel_id), wire.PROTOCOL_VERSION, now)
         channel.window = ReadWindow(DEFAULT_SLOTS)
         channel.credit.take()
-        request = wire.encode_request(channel_id, name, args, timeout_s)
         self._outgoing.append((route, request))
         return channel
 
@@ -222,9 +229,7 @@ class Session:
 
     def end_stream(self, channel: Channel) -> None:
         """Server role: the stream is complete."""
-        payload = wire.encode_reply(
-            self.ids(), channel.key.channel_id, wire.STREAM_DONE, wire.NIL
-        )
+        payload = wire.encode_reply(self.ids(), channel.key.channel_id, wire.STREAM_DONE, wire.NIL)
         self.finish(channel, payload)
 
     def answer(self, channel: Channel, value: bytes) -> None:
@@ -298,7 +303,7 @@ class Session:
     def _is_lost(self, channel: Channel, now: float) -> bool:
         if self.role is Role.SERVER:
             return channel.pulse.is_lost(now)
-        return channel.pulse.silent_for_s(now) > SERVER_LOST_AFTER_BEATS * self._beat_interval_s
+        return channel.pulse.silent_for_s(now) >= SERVER_LOST_AFTER_BEATS * self._beat_interval_s
 
     def _lose(self, channel: Channel, now: float) -> Lost:
         self.close(channel)
@@ -309,14 +314,16 @@ class Session:
     def _add(self, key: ChannelKey, version: int, now: float) -> Channel:
         channel = Channel(key, version, Pulse(now), now + self._beat_interval_s)
         self._channels[key] = channel
-        self._by_route.setdefault(key.route, set()).add(key)
+        self._by_route.setdefault(key.route, {})[key] = None
         return channel
 
     def _remove(self, channel: Channel) -> None:
         key = channel.key
-        if self._channels.pop(key, None) is None:
+        # A peer may use an id again; the channel that has it now is another one.
+        if self._channels.get(key) is not channel:
             return
+        del self._channels[key]
         siblings = self._by_route[key.route]
-        siblings.discard(key)
+        del siblings[key]
         if not siblings:
             del self._by_route[key.route]

@@ -40,3 +40,19 @@ class BusyModel(PlainModel):
         while time.monotonic() < done_at:
             rounds += 1
         return {"busy_s": data["busy_s"], "rounds": rounds}
+
+
+class SleepyEchoModel(PlainModel):
+    """Waits, then returns the value: what it answers follows from what it was asked."""
+
+    qualified_name = "sleepy_echo"
+    input_schema = {  # noqa: RUF012
+        "type": "object",
+        "properties": {"value": {"type": "integer"}, "sleep_s": {"type": "number"}},
+        "required": ["value", "sleep_s"],
+        "additionalProperties": False,
+    }
+
+    def predict(self, data):
+        time.sleep(data["sleep_s"])
+        return {"value": data["value"]}

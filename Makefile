@@ -1,0 +1,69 @@
+# Commands for users and developers; `make help` lists them.
+#
+# The virtual environment is made by whatever command needs it. It is made again when the
+# packages that it should hold change.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+NPM_RIG := tests/interop/node
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check types format interop chaos bench clean
+
+help: ## list these commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# One stamp for what `make run` needs, one for what developers need on top.
+RUN_STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+
+$(BIN)/python:
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "make: Python 3.11 or newer is needed; set PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_STAMP): $(BIN)/python setup.cfg pyproject.toml constraints.txt iris-model/setup.cfg
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable . --editable ./iris-model
+	@touch $@
+
+$(DEV_STAMP): $(RUN_STAMP)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,check]' --editable './iris-model[test,train]'
+	@touch $@
+
+install: $(RUN_STAMP) ## make the virtual environment with everything that `run` needs
+
+run: $(RUN_STAMP) ## serve the iris model on tcp://127.0.0.1:4242
+	@exec $(BIN)/zeropool serve
+
+test: $(DEV_STAMP) ## run all tests
+	$(BIN)/python -m pytest
+	cd iris-model && ../$(BIN)/python -m pytest
+
+check: $(DEV_STAMP) types ## format, lint, types, unit tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -q tests/unit
+
+# mypy reads packages by path, and the packages' paths are only made by the installation.
+TREE := build/tree/zeropool
+types: $(DEV_STAMP) ## check the types
+	@mkdir -p $(TREE)
+	@for name in cli client gateway shared workers; do ln -sfn ../../../$$name $(TREE)/$$name; done
+	$(BIN)/mypy -p zeropool.cli -p zeropool.client -p zeropool.gateway -p zeropool.shared -p zeropool.workers
+	cd iris-model && ../$(BIN)/mypy iris_model
+
+format: $(DEV_STAMP) ## put the code into form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+interop: $(DEV_STAMP) ## talk with ZeroRPC peers that others wrote
+	$(BIN)/python -m pytest -q tests/interop
+
+chaos: $(DEV_STAMP) ## kill workers under load
+	$(BIN)/python -m pytest -q tests/chaos
+
+bench: $(DEV_STAMP) ## compare with zerorpc.Server on this machine
+	$(BIN)/python benchmarks/first.py
+
+clean: ## remove everything that is made
+	rm -rf $(VENV) build *.egg-info iris-model/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis $(NPM_RIG)/node_modules

@@ -1,0 +1,135 @@
+"""`zeropool call`, `models` and `status`: one question to a gateway, the answer on stdout."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+import zmq
+
+from zeropool.client import Client
+from zeropool.shared.errors import ZeropoolError
+
+#: Nobody who waits at a terminal wants the default timeout to learn that nothing is there.
+CONNECT_TIMEOUT_S = 3.0
+
+
+class CallFailed(ZeropoolError):
+    """The call did not succeed; the message is what the user is to read."""
+
+
+class BadArgument(ZeropoolError):
+    """An argument on the command line is not JSON."""
+
+
+def parse_arguments(texts: list[str]) -> list[Any]:
+    """Read each argument as JSON.
+
+    Raises:
+        BadArgument: one is not; the message says which and how strings are written.
+    """
+    values = []
+    for position, text in enumerate(texts, 1):
+        try:
+            values.append(json.loads(text))
+        except ValueError as error:
+            raise BadArgument(
+                f"argument {position} is not JSON: {text!r} ({error}); "
+                f"a string needs quotes of its own: '\"{text}\"'"
+            ) from error
+    return values
+
+
+def ask(
+    endpoint: str, method: str, arguments: list[Any], timeout_s: float | None
+) -> Iterator[Any]:
+    """Call a method; give its value, or one by one the items of its stream.
+
+    Raises:
+        CallFailed: there is no server, or it answered with an error.
+    """
+    try:
+        with Client(endpoint, timeout_s=timeout_s) as client:
+            if not client.wait_connected(CONNECT_TIMEOUT_S):
+                raise CallFailed(
+                    f"nothing answers at {endpoint}; is the gateway running? "
+                    "Start one with: zeropool serve"
+                )
+            answer = client.call(method, *arguments)
+            if isinstance(answer, Iterator):
+                yield from answer
+            else:
+                yield answer
+    except zmq.ZMQError as error:
+        raise CallFailed(f"cannot connect to {endpoint!r}: {error.strerror}") from error
+    except CallFailed:
+        raise
+    except Exception as error:
+        # Matched here, as loading zerorpc for a call that succeeds would double its time.
+        raise CallFailed(_describe(error)) from error
+
+
+def _describe(error: Exception) -> str:
+    from zerorpc import exceptions  # noqa: PLC0415 - loads gevent
+
+    if isinstance(error, exceptions.RemoteError):
+        return f"{error.name}: {error.msg}"
+    if isinstance(error, exceptions.TimeoutExpired | exceptions.LostRemote):
+        return f"{type(error).__name__}: {error}"
+    if isinstance(error, TypeError | OverflowError):
+        return f"the arguments cannot be sent: {error}"
+    raise error
+
+
+def print_json(value: Any, out: TextIO) -> None:  # noqa: ANN401 - any answer
+    """Write a value as one line of JSON; bytes appear in base64."""
+    json.dump(value, out, ensure_ascii=False, default=_base64)
+    out.write("\n")
+    out.flush()
+
+
+def _base64(value: object) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def print_models(models: list[dict[str, Any]], out: TextIO) -> None:
+    """Write a line for each model."""
+    if not models:
+        out.write("no models: no worker has registered yet\n")
+        return
+    width = max(len(model["qualified_name"]) for model in models)
+    for model in models:
+        version = f"{model['major_version']}.{model['minor_version']}"
+        out.write(
+            f"{model['qualified_name']:{width}}  {version:>5}  "
+            f"{model['display_name']}: {model['description']}\n"
+        )
+
+
+def print_status(status: dict[str, Any], out: TextIO) -> None:
+    """Write a gateway's status for a person."""
+    out.write(
+        f"{status['name']} {status['version']} {status['state']} for {status['uptime_s']:.0f} s: "
+        f"{status['clients']} clients, {status['open_calls']} open calls, "
+        f"{status['calls_per_s']:.1f} calls/s\n"
+    )
+    for model in status["models"]:
+        outcomes = " ".join(f"{name}={count}" for name, count in model["outcomes"].items())
+        pace = "" if model["row_ms"] is None else f" {model['row_ms']:.3g} ms/row"
+        out.write(
+            f"  model {model['qualified_name']}: {model['workers']} workers, "
+            f"{model['waiting']} waiting{pace} {outcomes}\n"
+        )
+    for worker in status["workers"]:
+        out.write(
+            f"  worker {worker['worker']}: {worker['state']} pid {worker['pid']} "
+            f"on {worker['host']}, {worker['in_flight']} in flight, "
+            f"{worker['answered_rows']} rows in {worker['busy_s']:.1f} s\n"
+        )
+    if status["dropped"]:
+        drops = " ".join(f"{name}={count}" for name, count in status["dropped"].items())
+        out.write(f"  dropped: {drops}\n")

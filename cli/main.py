@@ -1,0 +1,313 @@
+"""The `zeropool` command line: options in, exit code out.
+
+Each command imports what it needs when it runs, so that `zeropool call` does not pay for a
+gateway.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from zeropool.shared import config as configuration
+from zeropool.shared import logs
+from zeropool.shared.config import Config
+from zeropool.shared.errors import ConfigError, ModelRefused, ZeropoolError
+
+EXIT_ERROR = 1
+EXIT_USAGE = 2
+#: sysexits.h, EX_CONFIG
+EXIT_CONFIG = 78
+#: Shells report a process that SIGINT ended so.
+EXIT_INTERRUPTED = 130
+
+#: Options that set a configuration key: the key, and how the option is called in errors.
+OPTION_NAMES = {
+    "gateway.bind": "--bind",
+    "gateway.workers_bind": "--workers-bind",
+    "gateway.insecure_public": "--insecure-public",
+    "worker.count": "--workers",
+    "worker.bind": "--worker-bind",
+    "worker.gateways": "--gateway",
+    "log.level": "--log-level",
+}
+
+_ROW = '{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}'
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    options = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except (ConfigError, ModelRefused) as error:
+        return _complain(str(error), EXIT_CONFIG)
+    except BrokenPipeError:
+        # The reader of our output has seen enough; flushing at exit would complain again.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _complain(message: str, exit_code: int) -> int:
+    sys.stderr.write(f"zeropool: {message}\n")
+    return exit_code
+
+
+# Commands that serve
+
+
+def _serve(options: argparse.Namespace) -> int:
+    config = _load(options)
+    logs.configure(config.log.level, "serve", sys.stderr)
+    from zeropool.cli.serve import serve  # noqa: PLC0415 - see the module's docstring
+
+    return serve(config)
+
+
+def _gateway(options: argparse.Namespace) -> int:
+    config = _load(options)
+    logs.configure(config.log.level, "gateway", sys.stderr)
+    from zeropool.gateway.server import Server  # noqa: PLC0415 - see the module's docstring
+
+    Server(config, configuration.workers_endpoint(config, _runtime_dir())).run()
+    return 0
+
+
+def _worker(options: argparse.Namespace) -> int:
+    config = _load(options)
+    role = "worker" if options.index is None else f"worker-{options.index}"
+    logs.configure(config.log.level, role, sys.stderr)
+    from zeropool.workers.start import work  # noqa: PLC0415 - see the module's docstring
+
+    runtime_dir = _runtime_dir()
+    gateways = config.worker.gateways or [configuration.workers_endpoint(config, runtime_dir)]
+    work(config, index=options.index, gateways=gateways, runtime_dir=runtime_dir)
+    return 0
+
+
+def _runtime_dir() -> Path:
+    from zeropool.shared.rundir import ensure_private_dir  # noqa: PLC0415 - as above
+
+    path = configuration.runtime_dir(os.environ)
+    ensure_private_dir(path)
+    return path
+
+
+# Commands that call
+
+
+def _call(options: argparse.Namespace) -> int:
+    from zeropool.cli.call import (  # noqa: PLC0415 - see the module's docstring
+        BadArgument,
+        CallFailed,
+        ask,
+        parse_arguments,
+        print_json,
+    )
+
+    try:
+        arguments = parse_arguments(options.arguments)
+    except BadArgument as error:
+        return _complain(str(error), EXIT_USAGE)
+    try:
+        for value in ask(_endpoint(options), options.method, arguments, options.timeout):
+            print_json(value, sys.stdout)
+    except CallFailed as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_ERROR
+    return 0
+
+
+def _models(options: argparse.Namespace) -> int:
+    from zeropool.cli.call import print_models  # noqa: PLC0415 - see the module's docstring
+
+    return _report(options, "get_models", print_models)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from zeropool.cli.call import print_status  # noqa: PLC0415 - see the module's docstring
+
+    return _report(options, "get_status", print_status)
+
+
+def _report(options: argparse.Namespace, method: str, show: Callable[..., None]) -> int:
+    from zeropool.cli.call import CallFailed, ask, print_json  # noqa: PLC0415 - as above
+
+    try:
+        for answer in ask(_endpoint(options), method, [], options.timeout):
+            (print_json if options.json else show)(answer, sys.stdout)
+    except CallFailed as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_ERROR
+    return 0
+
+
+def _endpoint(options: argparse.Namespace) -> str:
+    if options.connect is not None:
+        return str(options.connect)
+    return configuration.client_endpoint(_load(options))
+
+
+# Options
+
+
+def _load(options: argparse.Namespace) -> Config:
+    given = vars(options)
+    flags = {key: given[key] for key in OPTION_NAMES if key in given}
+    return configuration.load(options.config, os.environ, flags, OPTION_NAMES)
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the examples."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="zeropool",
+        description="Serve machine-learning models to ZeroRPC clients from a pool of workers.",
+        epilog=f"example:\n  zeropool serve\n  zeropool call iris_model_predict '{_ROW}'",
+        formatter_class=_Formatter,
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"zeropool {metadata.version('zeropool')}"
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_serving(commands)
+    _add_calling(commands)
+    return parser
+
+
+_Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse gives its type no public name
+
+
+def _add(  # noqa: PLR0913 - a table row
+    commands: _Commands[argparse.ArgumentParser],
+    name: str,
+    command: Callable[[argparse.Namespace], int],
+    summary: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=f"example:\n  {example}",
+        formatter_class=_Formatter,
+    )
+    parser.set_defaults(command=command)
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="configuration file (default: zeropool.toml, if there is one)",
+    )
+    return parser
+
+
+def _option(parser: argparse.ArgumentParser, key: str, metavar: str, text: str) -> None:
+    parser.add_argument(OPTION_NAMES[key], dest=key, metavar=metavar, help=text)
+
+
+def _add_public(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        OPTION_NAMES["gateway.insecure_public"],
+        dest="gateway.insecure_public",
+        action="store_true",
+        default=None,
+        help="allow addresses that other hosts can reach, without encryption",
+    )
+
+
+def _add_log_level(parser: argparse.ArgumentParser) -> None:
+    _option(parser, "log.level", "LEVEL", "DEBUG, INFO, WARNING or ERROR")
+
+
+def _add_serving(commands: _Commands[argparse.ArgumentParser]) -> None:
+    serve = _add(
+        commands,
+        "serve",
+        _serve,
+        "run a gateway and its workers",
+        "zeropool serve --bind tcp://127.0.0.1:4242 --workers 2",
+    )
+    _option(serve, "gateway.bind", "ENDPOINT", "where clients connect")
+    _option(serve, "worker.count", "N", "number of workers (default: one per core)")
+    _add_public(serve)
+    _add_log_level(serve)
+    gateway = _add(
+        commands,
+        "gateway",
+        _gateway,
+        "run a gateway alone; workers join and leave at any time",
+        "zeropool gateway --bind tcp://127.0.0.1:4242",
+    )
+    _option(gateway, "gateway.bind", "ENDPOINT", "where clients connect")
+    _option(gateway, "gateway.workers_bind", "ENDPOINT", "where workers report")
+    _add_public(gateway)
+    _add_log_level(gateway)
+    worker = _add(
+        commands,
+        "worker",
+        _worker,
+        "run one worker",
+        "zeropool worker --gateway tcp://127.0.0.1:4243",
+    )
+    worker.add_argument(
+        OPTION_NAMES["worker.gateways"],
+        dest="worker.gateways",
+        action="append",
+        metavar="ENDPOINT",
+        help="where a gateway listens for workers; may be repeated "
+        "(default: the gateway of this configuration on this machine)",
+    )
+    _option(worker, "worker.bind", "ENDPOINT", "where this worker takes its jobs")
+    worker.add_argument(
+        "--index",
+        type=int,
+        metavar="N",
+        help="number of this worker, from 0, for models that want only some workers",
+    )
+    _add_public(worker)
+    _add_log_level(worker)
+
+
+def _add_calling(commands: _Commands[argparse.ArgumentParser]) -> None:
+    call = _add(
+        commands,
+        "call",
+        _call,
+        "call a method and print the answer as JSON, a stream as a line for each item",
+        f"zeropool call iris_model_predict '{_ROW}'",
+    )
+    call.add_argument("method", metavar="METHOD")
+    call.add_argument("arguments", metavar="JSON", nargs="*", help="arguments, each as JSON")
+    models = _add(commands, "models", _models, "list the models that are served", "zeropool models")
+    status = _add(
+        commands, "status", _status, "show workers, queues and rates", "zeropool status --json"
+    )
+    for parser in (call, models, status):
+        parser.add_argument(
+            "--connect", metavar="ENDPOINT", help="the gateway (default: from the configuration)"
+        )
+        parser.add_argument(
+            "--timeout",
+            type=float,
+            default=30.0,
+            metavar="SECONDS",
+            help="wait this long for the first answer (default: 30)",
+        )
+    for parser in (models, status):
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""Fixtures that more than one kind of test shares."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import Command, Service
+
+
+@pytest.fixture(scope="session")
+def iris_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A Zeropool that hosts the iris model on two workers; tests must leave it as it was."""
+    service = Service(tmp_path_factory.mktemp("iris"), workers=2)
+    try:
+        yield service.ready()
+    finally:
+        service.stop()
+
+
+@pytest.fixture
+def stopped_at_the_end() -> Iterator[Callable[[Any], Any]]:
+    """Takes processes that a test starts; each is stopped, also when another refuses to."""
+    with contextlib.ExitStack() as stack:
+
+        def keep(command: Command) -> Command:
+            stack.callback(command.stop)
+            return command
+
+        yield keep
+
+
+@pytest.fixture
+def serve(
+    tmp_path: Path, stopped_at_the_end: Callable[[Any], Any]
+) -> Callable[..., Service]:
+    """Starts `zeropool serve` with a configuration: `serve(toml, workers=2, …)`, not yet ready."""
+
+    def start(toml: str = "", **options: Any) -> Service:
+        folder = tmp_path / f"service-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        service: Service = stopped_at_the_end(Service(folder, toml, **options))
+        return service
+
+    return start
