@@ -11,18 +11,15 @@ from __future__ import annotations
 import abc
 from collections import deque
 
-import msgpack
 import msgspec
 
-from zeropool.shared.arguments import check_count
-from zeropool.shared.errors import PayloadTooLarge, WrongArguments, ZeropoolError
+from zeropool.gateway.rows import RowCursor, array_header
+from zeropool.shared.errors import DeadlineExceeded, PayloadTooLarge, ZeropoolError
 from zeropool.shared.jobs import Kind, Result, RowError
-from zeropool.shared.wire.channel import Channel
-from zeropool.shared.wire.event import DECODE_ERRORS, NIL, RemoteFailure
+from zeropool.shared.wire.channel import Channel, State
+from zeropool.shared.wire.event import RemoteFailure
 from zeropool.shared.wire.session import Session
 
-#: A batch is not split finer than this: below, the cost of a task outweighs what it carries.
-MIN_TASK_ROWS = 16
 #: Rows that a stream may have with workers or waiting for its caller's credit. Python and Node
 #: clients grant 100 at a time; this keeps workers busy while the next grant is on its way.
 STREAM_WINDOW_ROWS = 256
@@ -48,16 +45,31 @@ class Task(msgspec.Struct):
     cost_s: float = 0.0
 
 
+class Order(msgspec.Struct, frozen=True):
+    """What a caller wants of a model, and until when."""
+
+    channel: Channel
+    model: str
+    #: The packed argument array.
+    args: bytes
+    accepted_at: float
+    #: The model's limit, from the acceptance or the latest progress on.
+    limit_s: float
+    #: When the caller's own time is over; infinite where it named none.
+    due_at: float
+    #: Above this, the caller gets an error instead of the reply.
+    max_reply_bytes: int
+
+
 class Call(abc.ABC):
     """One accepted call. It is over when its caller has the reply, or can have none."""
 
-    def __init__(
-        self, channel: Channel, model: str, args: bytes, *, now: float, limit_s: float, due_at: float
-    ) -> None:
-        self.channel = channel
-        self.model = model
-        self.accepted_at = now
-        self.held_bytes = len(args)
+    def __init__(self, order: Order) -> None:
+        self.channel = order.channel
+        self.model = order.model
+        self.accepted_at = order.accepted_at
+        #: Arguments, and results that are not sent yet; it changes only in `answered`, `granted`.
+        self.held_bytes = len(order.args)
         self.is_over = False
         #: The wire name of the error that ended it, if one did.
         self.error_name = ""
@@ -65,9 +77,10 @@ class Call(abc.ABC):
         self.is_queued = False
         #: Tasks that are with workers.
         self.flying: dict[int, Task] = {}
-        self.deadline_at = min(now + limit_s, due_at)
-        self._limit_s = limit_s
-        self._due_at = due_at
+        self.deadline_at = min(order.accepted_at + order.limit_s, order.due_at)
+        self._limit_s = order.limit_s
+        self._max_reply_bytes = order.max_reply_bytes
+        self._due_at = order.due_at
         self._returned: deque[Task] = deque()
 
     def __repr__(self) -> str:
@@ -92,10 +105,10 @@ class Call(abc.ABC):
         return task
 
     def put_back(self, task: Task) -> None:
-        """A task that was taken comes back unanswered."""
+        """A task that was taken comes back unanswered, and is the next to be taken."""
         self.flying.pop(task.job_id, None)
         if not self.is_over:
-            self._returned.append(task)
+            self._returned.appendleft(task)
 
     def answered(self, task: Task, result: Result, session: Session, now: float) -> None:
         """Take the result of a task that was taken; reply when it was the last one."""
@@ -105,6 +118,9 @@ class Call(abc.ABC):
         self._use(task, result, session)
         if not self.is_over:
             self.progress(now)
+
+    def granted(self, session: Session, now: float) -> None:  # noqa: B027 - a hook
+        """The caller granted credit; only a stream has use for it."""
 
     def fail(self, error: ZeropoolError, session: Session) -> None:
         """End the call with an error."""
@@ -124,6 +140,17 @@ class Call(abc.ABC):
         """Something happened: the model's limit starts again, the caller's stays."""
         self.deadline_at = min(now + self._limit_s, self._due_at)
 
+    def check_at(self, now: float) -> float:  # noqa: ARG002 - a stream needs it
+        """When to look at the deadline again: it may move, but never to before this."""
+        return self.deadline_at
+
+    def overdue(self, now: float) -> DeadlineExceeded:
+        """What to tell the caller when the deadline has passed."""
+        return DeadlineExceeded(f"{self.model}: no result after {now - self.accepted_at:.1f} s")
+
+    def _too_large(self) -> PayloadTooLarge:
+        return PayloadTooLarge(f"reply of over max_reply_bytes {self._max_reply_bytes}")
+
     @abc.abstractmethod
     def _has_fresh(self) -> bool: ...
 
@@ -140,9 +167,9 @@ class Call(abc.ABC):
 class Unary(Call):
     """`Q_predict(data)`: one task, one reply, both passed on as bytes."""
 
-    def __init__(self, channel: Channel, model: str, args: bytes, **times: float) -> None:
-        super().__init__(channel, model, args, **times)
-        self._args: bytes | None = args
+    def __init__(self, order: Order) -> None:
+        super().__init__(order)
+        self._args: bytes | None = order.args
 
     def _has_fresh(self) -> bool:
         return self._args is not None
@@ -151,7 +178,10 @@ class Unary(Call):
         args, self._args = self._args, None
         return Task(job_id, self, Kind.CALL, args or _EMPTY_ARRAY)
 
-    def _use(self, task: Task, result: Result, session: Session) -> None:
+    def _use(self, task: Task, result: Result, session: Session) -> None:  # noqa: ARG002 - the only task
+        if len(result.body) > self._max_reply_bytes:
+            self.fail(self._too_large(), session)
+            return
         self.end()
         session.finish(self.channel, result.body)
 
@@ -159,70 +189,13 @@ class Unary(Call):
         self._args = None
 
 
-class RowCursor:
-    """Reads a packed array of rows piece by piece, without building the rows.
-
-    Raises:
-        WrongArguments: `args` is no argument array with exactly one array of rows in it.
-    """
-
-    def __init__(self, args: bytes, method: str) -> None:
-        self._method = method
-        self._bytes = args
-        # A fresh unpacker for each call; skip() builds nothing, whatever the rows claim to be.
-        self._unpacker = msgpack.Unpacker(max_buffer_size=max(len(args), 1))
-        try:
-            self._unpacker.feed(args)
-            given = self._unpacker.read_array_header()
-        except DECODE_ERRORS as error:
-            raise WrongArguments(f"{method}(): arguments are not an array") from error
-        check_count(given, method, ("rows",))
-        try:
-            self.left = self._unpacker.read_array_header()
-        except DECODE_ERRORS as error:
-            raise WrongArguments(f"{method}(): 'rows' should be an array of rows") from error
-        self.total = self.left
-
-    def next_rows(self, count: int) -> bytes:
-        """The next ``count`` rows as a packed array.
-
-        Raises:
-            WrongArguments: the bytes end early or are no msgpack.
-        """
-        start = self._unpacker.tell()
-        try:
-            for _ in range(count):
-                self._unpacker.skip()
-        except DECODE_ERRORS as error:
-            row = self.total - self.left
-            raise WrongArguments(
-                f"{self._method}(): malformed msgpack in or after row {row}"
-            ) from error
-        self.left -= count
-        return _array_header(count) + self._bytes[start : self._unpacker.tell()]
-
-    def discard(self) -> None:
-        """Let go of the bytes; there are no more rows."""
-        self.left = 0
-        self._bytes = b""
-        self._unpacker = msgpack.Unpacker()
-
-
-def _array_header(count: int) -> bytes:
-    packer = msgpack.Packer()
-    header: bytes = packer.pack_array_header(count)
-    return header
-
-
 class _Rows(Call):
     """A call over many rows, which makes its tasks from the front of what is left."""
 
     kind: Kind
 
-    def __init__(
-        self, channel: Channel, model: str, args: bytes, rows: RowCursor, task_rows: int, **times: float
-    ) -> None:
-        super().__init__(channel, model, args, **times)
+    def __init__(self, order: Order, rows: RowCursor, *, task_rows: int) -> None:
+        super().__init__(order)
         self._rows = rows
         self._task_rows = task_rows
         self._missing = rows.total
@@ -254,19 +227,8 @@ class Batch(_Rows):
 
     kind = Kind.ROWS
 
-    def __init__(
-        self,
-        channel: Channel,
-        model: str,
-        args: bytes,
-        rows: RowCursor,
-        *,
-        task_rows: int,
-        max_reply_bytes: int,
-        **times: float,
-    ) -> None:
-        super().__init__(channel, model, args, rows, task_rows, **times)
-        self._max_reply_bytes = max_reply_bytes
+    def __init__(self, order: Order, rows: RowCursor, *, task_rows: int) -> None:
+        super().__init__(order, rows, task_rows=task_rows)
         self._reply_bytes = 0
         self._bodies: dict[int, bytes] = {}
         self._errors: list[tuple[int, RowError]] = []
@@ -275,10 +237,13 @@ class Batch(_Rows):
         self._bodies[task.first_index] = result.body
         self._errors.extend((task.first_index + error.offset, error) for error in result.errors)
         self._missing -= task.rows
-        self._reply_bytes += len(result.body)
+        size_bytes = len(result.body) + sum(
+            len(error.name) + len(error.message) for error in result.errors
+        )
+        self._reply_bytes += size_bytes
+        self.held_bytes += size_bytes
         if self._reply_bytes > self._max_reply_bytes:
-            limit = self._max_reply_bytes
-            self.fail(PayloadTooLarge(f"reply of over max_reply_bytes {limit}"), session)
+            self.fail(self._too_large(), session)
         elif self._missing == 0:
             self._finish(session)
 
@@ -290,7 +255,7 @@ class Batch(_Rows):
         value = b"".join(
             (
                 b"\x82\xabpredictions",
-                _array_header(self._rows.total),
+                array_header(self._rows.total),
                 *(self._bodies[index] for index in sorted(self._bodies)),
                 b"\xa6errors",
                 msgspec.msgpack.encode(errors),
@@ -309,26 +274,20 @@ class Stream(_Rows):
     """`Q_predict_stream(rows)`: one item for each row, as each becomes available.
 
     Rows go to workers only while fewer than `STREAM_WINDOW_ROWS` are with workers or wait for the
-    caller's credit. A caller that stops reading thus costs its arguments and that window, and
-    after ``idle_s`` without credit nothing but an error that waits for credit.
+    caller's credit. The call is over when its last event is sent: a caller that stops reading
+    costs its arguments and that window, and after ``idle_s`` without reading nothing but one event
+    that waits for credit.
     """
 
     kind = Kind.ITEMS
 
-    def __init__(
-        self,
-        channel: Channel,
-        model: str,
-        args: bytes,
-        rows: RowCursor,
-        *,
-        task_rows: int,
-        idle_s: float,
-        **times: float,
-    ) -> None:
-        super().__init__(channel, model, args, rows, task_rows, **times)
+    def __init__(self, order: Order, rows: RowCursor, *, task_rows: int, idle_s: float) -> None:
+        super().__init__(order, rows, task_rows=task_rows)
         self._idle_s = idle_s
+        self._args_bytes = self.held_bytes
         self._flying_rows = 0
+        #: Events that waited when the stream began to wait for its caller; 0 while it does not.
+        self._idle_backlog = 0
 
     @property
     def waits_for_caller(self) -> bool:
@@ -338,8 +297,20 @@ class Stream(_Rows):
     def progress(self, now: float) -> None:
         """As for any call; but while only the caller is awaited, the idle limit counts."""
         super().progress(now)
+        self._idle_backlog = 0
         if self.waits_for_caller:
+            self._idle_backlog = self.channel.backlog
             self.deadline_at = min(now + self._idle_s, self._due_at)
+
+    def check_at(self, now: float) -> float:
+        """As for any call; but the idle limit can begin at any time."""
+        return min(self.deadline_at, now + self._idle_s)
+
+    def overdue(self, now: float) -> DeadlineExceeded:
+        """As for any call; but it may be the caller who is late."""
+        if self._idle_backlog and now < self._due_at:
+            return DeadlineExceeded(f"{self.model}: the caller read nothing for {self._idle_s} s")
+        return super().overdue(now)
 
     def take(self, job_id: int) -> Task:
         """As for any call."""
@@ -352,8 +323,20 @@ class Stream(_Rows):
         self._flying_rows -= task.rows
         super().put_back(task)
 
+    def granted(self, session: Session, now: float) -> None:
+        """The caller reads on: what waited for credit was sent as far as the credit went."""
+        if self._missing == 0:
+            self._finish(session)
+        self._count_held()
+        if not self.is_over and self.channel.backlog < self._idle_backlog:
+            self.progress(now)
+
     def fail(self, error: ZeropoolError, session: Session) -> None:
         """End the stream with an error; items that the caller has not asked for are let go."""
+        if not self.channel.is_open:
+            # All items are sent and `STREAM_DONE` waits for credit; that it may do.
+            self.end()
+            return
         session.discard_waiting(self.channel)
         super().fail(error, session)
 
@@ -369,14 +352,15 @@ class Stream(_Rows):
             session.send_item(self.channel, item)
         if self._missing == 0:
             self._finish(session)
+        self._count_held()
 
     def _finish(self, session: Session) -> None:
-        self.end()
-        session.end_stream(self.channel)
+        """Say that the stream is complete once every item is sent; end when that is said."""
+        if self.channel.is_open and not self.channel.backlog:
+            session.end_stream(self.channel)
+        if self.channel.state is State.CLOSED:
+            self.end()
 
-
-def task_rows(total: int, workers: int, max_batch_size: int) -> int:
-    """Rows for each task of a call: an even share for every worker, within bounds."""
-    share = -(-total // max(workers, 1))
-    return max(1, min(max_batch_size, max(MIN_TASK_ROWS, share)))
-
+    def _count_held(self) -> None:
+        # At most the window and one task: what it costs is bounded.
+        self.held_bytes = self._args_bytes + sum(map(len, self.channel.waiting or ()))

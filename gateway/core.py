@@ -15,15 +15,18 @@ from typing import Any
 
 import msgspec
 
-from zeropool.gateway.calls import Batch, Call, RowCursor, Stream, Unary, task_rows
+from zeropool.gateway.calls import Batch, Call, Order, Stream, Unary
 from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Reply, Tell
 from zeropool.gateway.dispatcher import Dispatcher
 from zeropool.gateway.fleet import Fleet, Worker, WorkerState
+from zeropool.gateway.lobby import Lobby, due_at
+from zeropool.gateway.rows import RowCursor, task_rows
 from zeropool.gateway.service import ModelMethod, OwnMethod, Service, Shape
 from zeropool.gateway.status import Rate, snapshot
 from zeropool.shared import jobs
 from zeropool.shared.arguments import arguments
 from zeropool.shared.errors import (
+    DeadlineExceeded,
     Draining,
     PayloadTooLarge,
     ProtocolError,
@@ -38,6 +41,8 @@ from zeropool.shared.wire.session import Granted, Lost, Requested, Role, Session
 MAX_HOPS = 8
 #: A worker that registered must be connected within this time, or register again.
 CONNECT_TIMEOUT_S = 5.0
+
+_SHUTTING_DOWN = "the service is shutting down; call again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +90,13 @@ class Gateway:
         self._calls = Rate()
         self._commands: list[Command] = []
         self._beat_workers_at = now + jobs.BEAT_INTERVAL_S
-        #: Calls for methods that a worker may yet bring, in order of arrival.
-        self._lobby: list[Requested] = []
+        #: Calls for methods that a worker may yet bring.
+        self._lobby = Lobby(limits.max_held_bytes)
 
     def __repr__(self) -> str:
         return (
             f"<Gateway {self.state.value} {self.session!r} {self.dispatcher!r} {self.fleet!r} "
-            f"lobby={len(self._lobby)}>"
+            f"{self._lobby!r}>"
         )
 
     @property
@@ -138,60 +143,45 @@ class Gateway:
             method = self.service.find(event.name)
         except UnknownMethod:
             if self.service.may_become_known(event.name) and self._is_starting(now):
-                self._lobby.append(request)
+                self._wait_for_workers(request)
                 return
             raise
         if isinstance(method, ModelMethod):
-            self._accept(method, request.channel, event, now)
+            self._accept(method, request, now)
         elif method.needs_models and not self.service.models and self._is_starting(now):
-            self._lobby.append(request)
+            self._wait_for_workers(request)
         else:
             self._answer(method, request.channel, event)
 
-    def _accept(self, method: ModelMethod, channel: Channel, event: Event, now: float) -> None:
+    def _accept(self, method: ModelMethod, request: Requested, now: float) -> None:
         if self.state is GatewayState.DRAINING:
-            raise Draining("the service is shutting down; call again")
-        self.dispatcher.check_room(method.model, len(event.args))
-        call = self._call(method, channel, event, now)
+            raise Draining(_SHUTTING_DOWN)
+        self.dispatcher.check_room(method.model, len(request.event.args))
+        call = self._call(method, request, now)
         if isinstance(call, Batch | Stream) and call.answer_if_empty(self.session):
             return
         self.dispatcher.submit(call)
 
-    def _call(self, method: ModelMethod, channel: Channel, event: Event, now: float) -> Call:
+    def _call(self, method: ModelMethod, request: Requested, now: float) -> Call:
         info = self.service.models[method.model]
-        limit_s = info.timeout_s
-        due_at = float("inf") if event.timeout_s is None else now + event.timeout_s
-        if method.shape is Shape.CALL:
-            return Unary(
-                channel, method.model, event.args, now=now, limit_s=limit_s, due_at=due_at
-            )
-        rows = RowCursor(event.args, method.name)
-        share = task_rows(
-            rows.total, len(self.fleet.holding(method.model)), info.max_batch_size
-        )
-        if method.shape is Shape.BATCH:
-            return Batch(
-                channel,
-                method.model,
-                event.args,
-                rows,
-                task_rows=share,
-                max_reply_bytes=self._limits.max_reply_bytes,
-                now=now,
-                limit_s=limit_s,
-                due_at=due_at,
-            )
-        return Stream(
-            channel,
+        args = request.event.args
+        order = Order(
+            request.channel,
             method.model,
-            event.args,
-            rows,
-            task_rows=share,
-            idle_s=self._limits.stream_idle_s,
-            now=now,
-            limit_s=limit_s,
-            due_at=due_at,
+            args,
+            now,
+            info.timeout_s,
+            due_at(request),
+            self._limits.max_reply_bytes,
         )
+        if method.shape is Shape.CALL:
+            return Unary(order)
+        rows = RowCursor(args, method.name)
+        workers = len(self.fleet.holding(method.model))
+        share = task_rows(rows.total, workers, info.max_batch_size)
+        if method.shape is Shape.BATCH:
+            return Batch(order, rows, task_rows=share)
+        return Stream(order, rows, task_rows=share, idle_s=self._limits.stream_idle_s)
 
     def _answer(self, method: OwnMethod, channel: Channel, event: Event) -> None:
         value = self.service.answer(method, arguments(event.args, method.name))
@@ -205,17 +195,26 @@ class Gateway:
     def _callers_lost(self, lost: list[Lost]) -> None:
         for signal in lost:
             self.dispatcher.caller_lost(signal.channel)
+            self._lobby.remove(signal.channel)
 
     # The time between the start and the first registrations
 
     def _is_starting(self, now: float) -> bool:
         return now < self._started_at + self._limits.startup_grace_s
 
+    def _wait_for_workers(self, request: Requested) -> None:
+        if self.state is GatewayState.DRAINING:
+            raise Draining(_SHUTTING_DOWN)
+        self._lobby.add(request)
+
     def _leave_lobby(self, now: float) -> None:
-        waiting, self._lobby = self._lobby, []
-        for request in waiting:
-            if request.channel.is_open:
-                self._request(request, len(request.event.args), now)
+        for request in self._lobby.take_all():
+            self._request(request, len(request.event.args), now)
+
+    def _refuse_overdue(self, now: float) -> None:
+        for request in self._lobby.take_overdue(now):
+            name = request.event.name
+            self._refuse(request.channel, DeadlineExceeded(f"{name}: no worker brought it in time"))
 
     # Workers
 
@@ -280,7 +279,7 @@ class Gateway:
     def worker_connected(self, worker_id: str, now: float) -> None:
         """The shell's socket to a worker is up: it can be given work."""
         worker = self.fleet.get(worker_id)
-        if worker is None:
+        if worker is None or worker.state is not WorkerState.CONNECTING:
             return
         worker.state = WorkerState.READY
         self._welcome(worker)
@@ -327,11 +326,11 @@ class Gateway:
     def next_deadline(self) -> float:
         """When `tick` next has something to do."""
         deadlines = [self._beat_workers_at]
-        for deadline in (self.session.next_deadline(), self.dispatcher.next_deadline()):
-            if deadline is not None:
-                deadlines.append(deadline)
+        cores = (self.session.next_deadline(), self.dispatcher.next_deadline())
+        deadlines.extend(deadline for deadline in cores if deadline is not None)
         if self._lobby:
             deadlines.append(self._started_at + self._limits.startup_grace_s)
+            deadlines.append(self._lobby.next_deadline())
         return min(deadlines)
 
     def tick(self, now: float) -> None:
@@ -339,6 +338,7 @@ class Gateway:
         self._now = now
         self._callers_lost(self.session.tick(now))
         self.dispatcher.tick(now)
+        self._refuse_overdue(now)
         if self._lobby and not self._is_starting(now):
             self._leave_lobby(now)
         if now >= self._beat_workers_at:
@@ -356,9 +356,8 @@ class Gateway:
     def drain(self) -> None:
         """Take no new calls; `is_drained` tells when the last accepted one has its reply."""
         self.state = GatewayState.DRAINING
-        for request in self._lobby:
-            self._refuse(request.channel, Draining("the service is shutting down; call again"))
-        self._lobby.clear()
+        for request in self._lobby.take_all():
+            self._refuse(request.channel, Draining(_SHUTTING_DOWN))
 
     def abandon(self) -> None:
         """The time to drain is over: answer what is left with `Draining`."""

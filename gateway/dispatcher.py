@@ -8,6 +8,7 @@ no clock.
 from __future__ import annotations
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Iterable
 from itertools import count
@@ -18,7 +19,7 @@ from zeropool.gateway.calls import Call, Task
 from zeropool.gateway.fleet import Fleet, Worker
 from zeropool.gateway.ledger import Ledger
 from zeropool.gateway.queue import CallQueue
-from zeropool.shared.errors import DeadlineExceeded, Overloaded, WorkerLost, ZeropoolError
+from zeropool.shared.errors import Overloaded, WorkerLost, ZeropoolError
 from zeropool.shared.jobs import Job, Kind, Outcome, Result, Results
 from zeropool.shared.model import ModelInfo
 from zeropool.shared.wire.channel import Channel, ChannelKey
@@ -109,7 +110,7 @@ class Dispatcher:
         """Accept a call: from here on it gets exactly one reply, unless its caller vanishes."""
         self._calls[call.channel.key] = call
         self.held_bytes += call.held_bytes
-        heapq.heappush(self._deadlines, (call.deadline_at, next(self._next_id), call))
+        self._watch(call, next(self._next_id), call.accepted_at)
         self.queues[call.model].append(call)
 
     def caller_granted(self, channel: Channel, now: float) -> None:
@@ -117,15 +118,20 @@ class Dispatcher:
         call = self._calls.get(channel.key)
         if call is None:
             return
-        call.progress(now)
-        if call.has_work:
+        held_bytes = call.held_bytes
+        call.granted(self._session, now)
+        self.held_bytes += call.held_bytes - held_bytes
+        if call.is_over:
+            self._forget(call, call.error_name or "OK")
+        elif call.has_work:
             self.queues[call.model].append(call)
 
     def caller_lost(self, channel: Channel) -> None:
         """A caller is gone: what it wanted is not started any more."""
         call = self._calls.get(channel.key)
         if call is not None:
-            self._end(call, "CallerLost")
+            call.end()
+            self._forget(call, "CallerLost")
 
     def fail_all(self, error: ZeropoolError) -> None:
         """Answer every open call with an error."""
@@ -195,24 +201,29 @@ class Dispatcher:
     def take_results(self, message: Results, worker: Worker, now: float) -> None:
         """Settle the tasks that a worker answered or returned."""
         queue = self.queues.get(message.model)
-        if queue is not None and message.rows > 0:
+        if queue is not None and message.rows > 0 and 0.0 <= message.busy_s < math.inf:
             queue.observe(message.rows, message.busy_s)
             worker.answered_rows += message.rows
             worker.busy_s += message.busy_s
+        returned: list[Task] = []
         for result in message.results:
             task = self.ledger.settle(result.job_id, result.attempt, worker.worker_id)
-            if task is not None:
-                worker.gave(task.rows, task.cost_s, now)
-                self._settle(task, result, now)
-
-    def _settle(self, task: Task, result: Result, now: float) -> None:
-        call = task.call
-        if result.outcome is Outcome.RETURNED:
+            if task is None:
+                continue
+            worker.gave(task.rows, task.cost_s, now)
+            if result.outcome is Outcome.RETURNED:
+                returned.append(task)
+            elif not task.call.is_over:
+                self._answered(task, result, now)
+        # Each goes to the front of its queue: the last one first keeps their order.
+        for task in reversed(returned):
             self._retry(task)
-            return
-        if call.is_over:
-            return
+
+    def _answered(self, task: Task, result: Result, now: float) -> None:
+        call = task.call
+        held_bytes = call.held_bytes
         call.answered(task, result, self._session, now)
+        self.held_bytes += call.held_bytes - held_bytes
         if call.is_over:
             failed = call.error_name or ("" if result.outcome is Outcome.OK else "ERR")
             self._forget(call, failed or "OK")
@@ -227,17 +238,21 @@ class Dispatcher:
             if call.is_over:
                 continue
             if not self.queues[call.model].info.retry_safe:
-                self._fail(call, WorkerLost(f"worker {worker_id} died; {call.model} is not retried"))
+                error = f"worker {worker_id} died; {call.model} is not retried"
+                self._fail(call, WorkerLost(error))
             elif task.deaths >= self._max_attempts:
-                self._fail(call, WorkerLost(f"{task.deaths} workers died while they had this call"))
+                error = f"{task.deaths} workers died while they had this call"
+                self._fail(call, WorkerLost(error))
             else:
                 self.redispatched += 1
                 self._retry(task)
+        self._cancellations.pop(worker_id, None)
 
     def worker_left(self, worker_id: str) -> None:
         """A worker said goodbye: what it had on its way, it has not started."""
         for task in reversed(self.ledger.owner_lost(worker_id)):
             self._retry(task)
+        self._cancellations.pop(worker_id, None)
 
     def _retry(self, task: Task) -> None:
         call = task.call
@@ -258,10 +273,13 @@ class Dispatcher:
             if call.is_over:
                 continue
             if call.deadline_at > now:
-                heapq.heappush(self._deadlines, (call.deadline_at, order, call))
+                self._watch(call, order, now)
                 continue
-            waited_s = now - call.accepted_at
-            self._fail(call, DeadlineExceeded(f"{call.model}: no result after {waited_s:.1f} s"))
+            self._fail(call, call.overdue(now))
+
+    def _watch(self, call: Call, order: int, now: float) -> None:
+        # One entry for each call: deadlines move, and the entry with them when it is met.
+        heapq.heappush(self._deadlines, (call.check_at(now), order, call))
 
     def take_cancellations(self) -> list[Cancellation]:
         """Jobs that workers need not start any more."""
@@ -273,15 +291,11 @@ class Dispatcher:
 
     def _fail(self, call: Call, error: ZeropoolError) -> None:
         call.fail(error, self._session)
-        self._end(call, error.wire_name)
-
-    def _end(self, call: Call, outcome: str) -> None:
-        call.end()
-        for task in call.flying.values():
-            self._cancellations.setdefault(task.owner, []).append(task.job_id)
-        self._forget(call, outcome)
+        self._forget(call, call.error_name or "OK")
 
     def _forget(self, call: Call, outcome: str) -> None:
+        for task in call.flying.values():
+            self._cancellations.setdefault(task.owner, []).append(task.job_id)
         del self._calls[call.channel.key]
         self.held_bytes -= call.held_bytes
         self.outcomes[call.model, outcome] += 1
@@ -293,11 +307,15 @@ class Dispatcher:
     def check_invariants(self) -> None:
         """Facts that hold between any two calls of this class."""
         self.ledger.check_invariants()
+        for queue in self.queues.values():
+            queue.check_invariants()
         if self.held_bytes != sum(call.held_bytes for call in self._calls.values()):
             raise RuntimeError(f"{self!r}: held_bytes is wrong")
         for call in self._calls.values():
             if call.is_over:
                 raise RuntimeError(f"{self!r}: {call!r} is over and still open")
+            if call.has_work and not call.is_queued:
+                raise RuntimeError(f"{self!r}: {call!r} has work and is in no queue")
         self._check_workers(self._fleet)
 
     def _check_workers(self, workers: Iterable[Worker]) -> None:

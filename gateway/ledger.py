@@ -33,9 +33,7 @@ class Ledger:
         return len(self._tasks)
 
     def __repr__(self) -> str:
-        return (
-            f"<Ledger tasks={len(self)} owners={len(self._by_owner)} stale={self.stale.total()}>"
-        )
+        return f"<Ledger tasks={len(self)} owners={len(self._by_owner)} stale={self.stale.total()}>"
 
     def sent(self, task: Task, owner: str) -> None:
         """The task goes to ``owner``: a new attempt begins."""
@@ -47,13 +45,15 @@ class Ledger:
         """End the attempt that a result belongs to; None, and counted, where there is none."""
         task = self._tasks.get(job_id)
         if task is None:
-            return self._reject(Stale.UNKNOWN_JOB)
-        if task.owner != owner:
-            return self._reject(Stale.WRONG_OWNER)
-        if task.attempt != attempt:
-            return self._reject(Stale.WRONG_ATTEMPT)
-        self._remove(task)
-        return task
+            self.stale[Stale.UNKNOWN_JOB] += 1
+        elif task.owner != owner:
+            self.stale[Stale.WRONG_OWNER] += 1
+        elif task.attempt != attempt:
+            self.stale[Stale.WRONG_ATTEMPT] += 1
+        else:
+            self._remove(task)
+            return task
+        return None
 
     def owner_lost(self, owner: str) -> list[Task]:
         """Everything a dead worker had, in the order in which it was sent."""
@@ -76,9 +76,6 @@ class Ledger:
         for owner, tasks in self._by_owner.items():
             if not tasks or any(task.owner != owner for task in tasks.values()):
                 raise RuntimeError(f"{self!r}: {owner} is indexed wrongly")
-
-    def _reject(self, reason: Stale) -> None:
-        self.stale[reason] += 1
 
     def _add(self, task: Task) -> None:
         self._tasks[task.job_id] = task

@@ -86,6 +86,12 @@ class CallQueue:
         wait_s = self.waiting * self.row_s / max(workers, 1)
         return min(max(wait_s, MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S)
 
+    def check_invariants(self) -> None:
+        """The count is that of the calls in the queue, each of which is there once."""
+        queued = [call for call in self._calls if call.is_queued]
+        if len(queued) != self.waiting or len({id(call) for call in queued}) != len(queued):
+            raise RuntimeError(f"{self!r}: {len(queued)} calls are in the queue")
+
     def _enter(self, call: Call) -> bool:
         if call.is_queued:
             return False

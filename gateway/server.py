@@ -93,7 +93,7 @@ class WorkerLink:
     def events(self) -> list[int]:
         """What happened to the connection since the last call."""
         events = []
-        while self._monitor.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        while int(self._monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             events.append(int(recv_monitor_message(self._monitor, zmq.NOBLOCK)["event"]))
         return events
 
@@ -108,6 +108,7 @@ class WorkerLink:
     def close(self) -> None:
         """Close socket and monitor; what was not sent is dropped."""
         self._push.disable_monitor()
+        self._monitor.close()
         self._push.close(linger=0)
 
 
@@ -146,6 +147,8 @@ class Server:
         self._unread = Unread(settings.max_unread_bytes)
         self._retry_at = math.inf
         self._stop_at = math.inf
+        #: Clients that were given up while the present commands are carried out.
+        self._gone: set[Route] = set()
         self._links: dict[str, WorkerLink] = {}
         self._links_by_fd: dict[int, WorkerLink] = {}
 
@@ -267,6 +270,7 @@ class Server:
         while commands := self._core.take_commands(now):
             for command in commands:
                 self._do(command, now)
+            self._gone.clear()
 
     def _do(self, command: Command, now: float) -> None:
         match command:
@@ -282,6 +286,9 @@ class Server:
                 _log_note(command)
 
     def _reply(self, route: Route, payload: bytes, now: float) -> None:
+        if route in self._gone:
+            # What follows a gap would mislead: a stream's items have no numbers of their own.
+            return
         if self._unread.holds(route):
             self._keep_unread(route, payload, now)
             return
@@ -300,6 +307,7 @@ class Server:
             "client does not read its replies",
             extra=fields(max_unread_bytes=self._settings.max_unread_bytes),
         )
+        self._gone.add(route)
         self._core.client_unreachable(route, now)
 
     def _retry_unread(self, now: float) -> None:

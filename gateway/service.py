@@ -9,6 +9,7 @@ Source: zerorpc-python 0.6.3, core.py and cli.py, for the introspection calls.
 from __future__ import annotations
 
 import enum
+import reprlib
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,7 @@ BATCH_SUFFIX = "_predict_batch"
 STREAM_SUFFIX = "_predict_stream"
 
 
-class UnknownName(ZeropoolError):
+class UnknownName(ZeropoolError):  # noqa: N818 - says what happened, as the whole tree does
     """Introspection was asked for a method that does not exist, as a dict would say it."""
 
     wire_name = "KeyError"
@@ -158,14 +159,18 @@ class Service:
     def _listed(self, name: object) -> Method:
         method = self._methods.get(name) if isinstance(name, str) else None
         if method is None:
-            raise UnknownName(repr(name))
+            # Anything but a name may be nested deeper than `repr` follows.
+            raise UnknownName(repr(name) if isinstance(name, str) else reprlib.repr(name))
         return method
 
 
 def _model_methods(info: ModelInfo) -> list[ModelMethod]:
     name = info.qualified_name
     title = f"{info.display_name} {info.major_version}.{info.minor_version}"
-    inputs = ", ".join(info.input_schema.get("properties", ())) or "see get_model_metadata"
+    properties = info.input_schema.get("properties")
+    # The schema is the model author's, and nobody has checked it here.
+    fields = map(str, properties) if isinstance(properties, dict) else ()
+    inputs = ", ".join(fields) or "see get_model_metadata"
     about = f"{info.description}\n\nFields of one row: {inputs}."
     return [
         ModelMethod(

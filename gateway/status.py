@@ -39,7 +39,7 @@ class Rate:
             self._seconds.popleft()
 
 
-def snapshot(
+def snapshot(  # noqa: PLR0913 - by keyword only, one for each source
     *,
     name: str,
     version: str,
@@ -73,9 +73,7 @@ def snapshot(
 
 def _model(queue: CallQueue, dispatcher: Dispatcher, fleet: Fleet) -> dict[str, Any]:
     name = queue.info.qualified_name
-    outcomes = {
-        outcome: n for (model, outcome), n in dispatcher.outcomes.items() if model == name
-    }
+    outcomes = {outcome: n for (model, outcome), n in dispatcher.outcomes.items() if model == name}
     return {
         "qualified_name": name,
         "waiting": queue.waiting,

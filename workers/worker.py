@@ -59,13 +59,13 @@ class GatewayLink:
         self._push.setsockopt(zmq.SNDHWM, 0)
         self._push.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         self._push.setsockopt(zmq.RECONNECT_IVL_MAX, MAX_RECONNECT_MS)
-        self.monitor = self._push.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        self.monitor = self._push.get_monitor_socket(int(zmq.EVENT_HANDSHAKE_SUCCEEDED))
         self._push.connect(endpoint)
 
     def take_connected(self) -> bool:
         """Tell whether the connection has come up since the last call."""
         came_up = False
-        while self.monitor.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        while int(self.monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             recv_monitor_message(self.monitor, zmq.NOBLOCK)
             came_up = True
         return came_up
@@ -80,13 +80,14 @@ class GatewayLink:
     def close(self) -> None:
         """Close after what was sent has left, or `FLUSH_MS`."""
         self._push.disable_monitor()
+        self.monitor.close()
         self._push.close(linger=FLUSH_MS)
 
 
 class Worker:
     """One worker process with its loaded models."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the whole of what a worker is given
         self,
         models: Sequence[LoadedModel],
         max_wait_s: dict[str, float],
@@ -115,9 +116,7 @@ class Worker:
         self._runtime_dir = runtime_dir
         self._on_welcome = on_welcome
         self._clock = clock
-        self._signals = Signals(
-            (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT), ignored=ignored
-        )
+        self._signals = Signals((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT), ignored=ignored)
         self._links: list[GatewayLink] = []
         self._is_ending = False
         self._beat_at = -math.inf

@@ -34,6 +34,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("endpoint")
     parser.add_argument("--heartbeat", default=5.0, type=heartbeat, help="seconds, or `none`")
     parser.add_argument("--passive-heartbeat", action="store_true")
+    parser.add_argument("--timeout", default=30.0, type=float, help="seconds")
     return parser
 
 
@@ -43,7 +44,10 @@ def heartbeat(text: str) -> float | None:
 
 def client_for(given: argparse.Namespace) -> zerorpc.Client:
     return zerorpc.Client(
-        given.endpoint, heartbeat=given.heartbeat, passive_heartbeat=given.passive_heartbeat
+        given.endpoint,
+        timeout=given.timeout,
+        heartbeat=given.heartbeat,
+        passive_heartbeat=given.passive_heartbeat,
     )
 
 

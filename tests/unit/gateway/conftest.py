@@ -1,0 +1,68 @@
+"""Fixtures build, tests say; whatever a test did, the facts must still fit together."""
+
+from __future__ import annotations
+
+import pytest
+from gateway_world import World, model_info, worker
+
+from zeropool.gateway.dispatcher import Dispatcher
+from zeropool.gateway.fleet import Fleet
+from zeropool.gateway.ledger import Ledger
+from zeropool.shared.wire.event import MessageIds
+from zeropool.shared.wire.session import Role, Session
+
+
+@pytest.fixture
+def world():
+    world = World()
+    yield world
+    world.gateway.dispatcher.check_invariants()
+
+
+@pytest.fixture
+def make_world():
+    worlds = []
+
+    def make_world(**limits):
+        worlds.append(World(**limits))
+        return worlds[-1]
+
+    yield make_world
+    for world in worlds:
+        world.gateway.dispatcher.check_invariants()
+
+
+@pytest.fixture
+def session():
+    return Session(Role.SERVER, MessageIds(0))
+
+
+@pytest.fixture
+def fleet():
+    return Fleet()
+
+
+@pytest.fixture
+def dispatcher(session, fleet):
+    dispatcher = Dispatcher(session, fleet, max_attempts=3, max_held_bytes=1000)
+    dispatcher.know(model_info())
+    yield dispatcher
+    dispatcher.check_invariants()
+
+
+@pytest.fixture
+def ready(fleet):
+    """Adds ready workers."""
+
+    def ready(*names, **facts):
+        for name in names:
+            fleet.add(worker(name, **facts))
+
+    return ready
+
+
+@pytest.fixture
+def ledger():
+    ledger = Ledger()
+    yield ledger
+    ledger.check_invariants()

@@ -1,0 +1,475 @@
+"""Which worker gets which task, and what happens when either goes wrong."""
+
+# ruff: noqa: PLR0917 - fixtures are parameters
+
+from __future__ import annotations
+
+import pytest
+from gateway_world import (
+    batch,
+    model_info,
+    open_channel,
+    result_of,
+    returned,
+    sent,
+    stream,
+    unary,
+    worker,
+)
+
+from zeropool.gateway.ledger import Stale
+from zeropool.shared.errors import Draining, Overloaded
+from zeropool.shared.jobs import Results
+from zeropool.shared.wire import event as wire
+
+
+@pytest.fixture
+def submit(session, dispatcher):
+    """Submits a unary call, or what `make` makes of its channel."""
+
+    def submit(name="c1", make=unary, **facts):
+        call = make(open_channel(session, name), **facts)
+        dispatcher.submit(call)
+        return call
+
+    return submit
+
+
+@pytest.fixture
+def dispatch(dispatcher):
+    """The jobs for each worker."""
+
+    def dispatch(now=0.0):
+        return {each.worker_id: each.jobs for each in dispatcher.dispatch(now)}
+
+    return dispatch
+
+
+@pytest.fixture
+def results(dispatcher, fleet):
+    """A worker sends results; its pace is told with `rows` and `busy_s`."""
+
+    def results(name, *found, rows=0, busy_s=0.0, now=0.0):
+        message = Results(name, "gw1", list(found), "double", rows, busy_s)
+        dispatcher.take_results(message, fleet.get(name), now)
+
+    return results
+
+
+@pytest.fixture
+def fast(dispatcher):
+    """The pace is known: a row takes a tenth of a millisecond."""
+    dispatcher.queues["double"].observe(1, 0.0001)
+
+
+# Who gets it
+
+
+def test_before_the_pace_is_known_every_idle_worker_gets_one_task(submit, ready, dispatch):
+    ready("w1", "w2")
+    for name in "abc":
+        submit(name)
+    assert {name: len(jobs) for name, jobs in dispatch().items()} == {"w1": 1, "w2": 1}
+
+
+def test_the_least_loaded_worker_gets_the_next_task(submit, ready, dispatch, fast, fleet):
+    ready("w1", "w2", "w3")
+    fleet.get("w1").took(1, 0.002, 0.0)
+    fleet.get("w2").took(1, 0.001, 0.0)
+    submit("a")
+    assert list(dispatch()) == ["w3"]
+    fleet.get("w3").took(1, 0.005, 0.0)
+    submit("b")
+    assert list(dispatch()) == ["w2"]
+    for name in ("w1", "w2", "w3"):  # what no ledger knows of
+        fleet.remove(name)
+
+
+def test_tasks_are_spread_evenly_and_sent_together(submit, ready, dispatch, fast):
+    ready("w1", "w2")
+    for n in range(6):
+        submit(str(n))
+    assert {name: len(jobs) for name, jobs in dispatch().items()} == {"w1": 3, "w2": 3}
+
+
+def test_nobody_gets_more_than_the_credit(submit, ready, dispatch, fast, dispatcher):
+    ready("w1", credit=4)
+    for n in range(10):
+        submit(str(n))
+    assert len(dispatch()["w1"]) == 4
+    assert dispatcher.waiting == 6
+    assert dispatch() == {}
+
+
+def test_only_a_worker_that_holds_the_model_gets_it(submit, ready, dispatch):
+    ready("w1", models=("other",))
+    submit()
+    assert dispatch() == {}
+
+
+def test_a_job_says_how_long_the_caller_still_waits(submit, ready, dispatch):
+    ready("w1")
+    submit(limit_s=10.0)
+    (job,) = dispatch(now=4.0)["w1"]
+    assert job.remaining_s == 6.0
+    assert (job.reply_to, job.version, job.attempt) == (b"\xa2c1", 3, 1)
+
+
+def test_a_small_call_waits_for_one_task_of_a_large_one_only(submit, ready, dispatch, results):
+    ready("w1")
+    large = submit("large", lambda chan: batch(chan, list(range(6)), task_rows=2))
+    submit("small")
+    kinds = []
+    for _ in range(4):
+        (job,) = dispatch()["w1"]
+        kinds.append(job.kind.name)
+        results("w1", result_of(job))
+    assert kinds == ["ROWS", "CALL", "ROWS", "ROWS"]
+    assert large.is_over
+
+
+def test_rows_that_cannot_be_read_end_the_call(session, submit, ready, dispatch):
+    ready("w1")
+
+    def broken(chan):
+        call = batch(chan, [1, 2, 3])
+        call._rows._unpacker.skip()
+        call._rows._unpacker.skip()
+        return call
+
+    submit("broken", broken)
+    submit("whole")
+    (job,) = dispatch()["w1"]
+    assert job.reply_to == b"\xa5whole"
+    ((name, args),) = sent(session)
+    assert (name, args[:1]) == ("ERR", ["TypeError"])
+
+
+# What is taken and what is not
+
+
+def test_a_result_is_taken_once(session, dispatcher, submit, ready, dispatch, results):
+    ready("w1")
+    submit()
+    (job,) = dispatch()["w1"]
+    results("w1", result_of(job), result_of(job))
+    assert sent(session) == [("OK", [2])]
+    assert dispatcher.ledger.stale == {Stale.UNKNOWN_JOB: 1}
+    assert dispatcher.outcomes == {("double", "OK"): 1}
+
+
+def test_an_error_of_the_model_is_counted_as_such(dispatcher, submit, ready, dispatch, results):
+    ready("w1")
+    submit(args=("no number",))
+    (job,) = dispatch()["w1"]
+    results("w1", result_of(job))
+    assert dispatcher.outcomes == {("double", "ERR"): 1}
+
+
+@pytest.mark.parametrize("busy_s", [float("nan"), float("inf"), -1.0])
+def test_nonsense_about_its_pace_is_not_believed(dispatcher, ready, results, busy_s):
+    ready("w1")
+    results("w1", rows=1, busy_s=busy_s)
+    assert dispatcher.queues["double"].row_s is None
+
+
+def test_the_pace_is_what_workers_say(dispatcher, ready, results, fleet):
+    ready("w1")
+    results("w1", rows=10, busy_s=0.1)
+    assert dispatcher.queues["double"].row_s == pytest.approx(0.01)
+    assert fleet.get("w1").answered_rows == 10
+
+
+# Lost workers
+
+
+def test_a_dead_workers_tasks_move_with_their_ids_and_a_new_attempt(
+    submit, ready, dispatch, dispatcher, fleet, fast
+):
+    ready("w1")
+    for name in "abc":
+        submit(name)
+    before = dispatch()["w1"]
+    fleet.remove("w1")
+    dispatcher.worker_lost("w1")
+    ready("w2")
+    after = dispatch()["w2"]
+    assert [job.job_id for job in after] == [job.job_id for job in before]
+    assert [job.attempt for job in after] == [2, 2, 2]
+    assert dispatcher.redispatched == 3
+
+
+def test_a_task_that_kills_workers_is_stopped(session, submit, ready, dispatch, dispatcher, fleet):
+    submit()
+    for name in ("w1", "w2", "w3"):
+        ready(name)
+        assert list(dispatch()) == [name]
+        fleet.remove(name)
+        dispatcher.worker_lost(name)
+    message = "3 workers died while they had this call"
+    assert sent(session) == [("ERR", ["WorkerLost", message, f"WorkerLost: {message}"])]
+    assert dispatcher.open_calls == 0
+
+
+def test_a_model_that_is_not_retry_safe_is_not_retried(
+    session, submit, ready, dispatch, dispatcher, fleet
+):
+    dispatcher.know(model_info(retry_safe=False))
+    ready("w1")
+    submit()
+    dispatch()
+    fleet.remove("w1")
+    dispatcher.worker_lost("w1")
+    message = "worker w1 died; double is not retried"
+    assert sent(session) == [("ERR", ["WorkerLost", message, f"WorkerLost: {message}"])]
+
+
+def test_a_batch_that_fails_with_its_worker_is_cancelled_at_the_others_only(
+    submit, ready, dispatch, dispatcher, fleet
+):
+    dispatcher.know(model_info(retry_safe=False))
+    ready("w1", "w2")
+    submit("b", lambda chan: batch(chan, [1, 2, 3, 4], task_rows=2))
+    jobs = dispatch()
+    fleet.remove("w1")
+    dispatcher.worker_lost("w1")
+    (cancellation,) = dispatcher.take_cancellations()
+    assert cancellation.worker_id == "w2"
+    assert cancellation.job_ids == [jobs["w2"][0].job_id]
+
+
+def test_a_goodbye_does_not_count_as_a_death(submit, ready, dispatch, dispatcher, fleet):
+    call = submit()
+    for name in ("w1", "w2", "w3", "w4", "w5"):
+        ready(name)
+        dispatch()
+        fleet.remove(name)
+        dispatcher.worker_left(name)
+    assert not call.is_over
+    assert dispatcher.redispatched == 0
+
+
+def test_what_was_returned_goes_to_the_front_in_its_order(submit, ready, dispatch, results, fast):
+    ready("w1", credit=3)
+    for name in "abcde":
+        submit(name)
+    first = dispatch()["w1"]
+    results("w1", *map(returned, first))
+    again = dispatch()["w1"]
+    assert [job.reply_to for job in again] == [b"\xa1a", b"\xa1b", b"\xa1c"]
+
+
+def test_a_late_result_of_another_attempt_is_not_taken(
+    session, submit, ready, dispatch, dispatcher, fleet, results
+):
+    ready("w1")
+    submit()
+    (job,) = dispatch()["w1"]
+    fleet.remove("w1")
+    dispatcher.worker_lost("w1")
+    ready("w1")  # it was only frozen, and registers again
+    (again,) = dispatch()["w1"]
+    results("w1", result_of(job))
+    assert dispatcher.ledger.stale == {Stale.WRONG_ATTEMPT: 1}
+    results("w1", result_of(again))
+    assert sent(session) == [("OK", [2])]
+
+
+# Time
+
+
+def test_a_call_that_waits_too_long_is_never_started(session, submit, ready, dispatch, dispatcher):
+    submit(limit_s=10.0)
+    assert dispatcher.next_deadline() == 10.0
+    dispatcher.tick(9.9)
+    assert sent(session) == []
+    dispatcher.tick(10.0)
+    message = "double: no result after 10.0 s"
+    expected = ["DeadlineExceeded", message, f"DeadlineExceeded: {message}"]
+    assert sent(session) == [("ERR", expected)]
+    ready("w1")
+    assert dispatch() == {}
+    assert dispatcher.waiting == 0
+
+
+def test_a_call_that_runs_too_long_is_cancelled_and_its_late_result_frees_the_worker(
+    session, submit, ready, dispatch, dispatcher, results, fleet
+):
+    ready("w1")
+    submit(limit_s=10.0)
+    (job,) = dispatch()["w1"]
+    dispatcher.tick(10.0)
+    (cancellation,) = dispatcher.take_cancellations()
+    assert cancellation.job_ids == [job.job_id]
+    assert len(sent(session)) == 1
+    assert fleet.get("w1").held_rows == 1
+    results("w1", result_of(job), now=11.0)
+    assert sent(session) == []
+    assert fleet.get("w1").held_rows == 0
+    assert dispatcher.take_cancellations() == []
+
+
+def test_a_cancelled_task_that_comes_back_is_not_repeated(
+    submit, ready, dispatch, dispatcher, results
+):
+    ready("w1")
+    call = submit()
+    (job,) = dispatch()["w1"]
+    dispatcher.caller_lost(call.channel)
+    results("w1", returned(job))
+    assert dispatch() == {}
+    assert dispatcher.outcomes == {("double", "CallerLost"): 1}
+
+
+def test_nobody_works_for_callers_that_are_gone(submit, dispatch, ready, dispatcher):
+    call = submit("a")
+    submit("b")
+    dispatcher.caller_lost(call.channel)
+    dispatcher.caller_lost(call.channel)
+    ready("w1")
+    (job,) = dispatch()["w1"]
+    assert job.reply_to == b"\xa1b"
+
+
+def test_a_batch_that_goes_on_is_not_ended(submit, ready, dispatch, dispatcher, results):
+    ready("w1")
+    call = submit("b", lambda chan: batch(chan, [1, 2, 3, 4], limit_s=10.0))
+    results("w1", result_of(dispatch()["w1"][0]), now=8.0)
+    dispatcher.tick(10.0)
+    assert not call.is_over
+    assert dispatcher.next_deadline() == 18.0
+    dispatcher.tick(18.0)
+    assert call.is_over
+
+
+def test_a_stream_that_nobody_reads_ends_after_the_idle_limit(
+    session, submit, ready, dispatch, dispatcher, results
+):
+    ready("w1")
+    call = submit("s", lambda chan: stream(chan, [1, 2, 3], task_rows=3, idle_s=60.0))
+    results("w1", result_of(dispatch()["w1"][0]), now=50.0)
+    assert [name for name, _ in sent(session)] == ["STREAM"]
+    dispatcher.tick(60.0)
+    assert dispatcher.next_deadline() == 110.0
+    dispatcher.tick(110.0)
+    assert call.is_over
+    assert call.channel.backlog == 1
+    assert dispatcher.held_bytes == 0
+    assert dispatcher.outcomes == {("double", "DeadlineExceeded"): 1}
+
+
+def test_a_stream_goes_on_when_its_caller_reads_on(
+    session, submit, ready, dispatch, dispatcher, results
+):
+    ready("w1", credit=1000)
+    call = submit("s", lambda chan: stream(chan, list(range(600)), task_rows=300))
+    results("w1", result_of(dispatch()["w1"][0]))
+    assert dispatch() == {}
+    more = wire.encode_more(b"\xa1m", call.channel.key.channel_id, 700)
+    session.receive(call.channel.key.route, more, 1.0)
+    dispatcher.caller_granted(call.channel, 1.0)
+    results("w1", result_of(dispatch()["w1"][0]))
+    assert call.is_over
+    assert dispatcher.held_bytes == 0
+    assert [name for name, _ in sent(session)] == 600 * ["STREAM"] + ["STREAM_DONE"]
+    dispatcher.caller_granted(call.channel, 2.0)
+
+
+def test_the_deadlines_of_ended_calls_do_not_pile_up(session, submit, dispatcher):
+    for n in range(1000):
+        dispatcher.caller_lost(submit(str(n)).channel)
+    assert len(dispatcher._deadlines) <= 2 * 0 + 64 + 1
+
+
+# Bounds
+
+
+def test_a_full_queue_takes_no_more(dispatcher, submit):
+    dispatcher.know(model_info(max_queue=1))
+    dispatcher.check_room("double", 10)
+    submit()
+    with pytest.raises(Overloaded) as refused:
+        dispatcher.check_room("double", 10)
+    message = "queue of double holds max_queue 1 calls; retry_after_s=1.00"
+    assert str(refused.value) == message
+    assert dispatcher.outcomes == {("double", "Overloaded"): 1}
+
+
+def test_more_bytes_than_may_be_held_are_refused(dispatcher, submit):
+    submit(args=("x" * 900,))
+    dispatcher.check_room("double", 90)
+    with pytest.raises(Overloaded, match=r"calls hold 904 of max_held_bytes 1000; retry_after_s="):
+        dispatcher.check_room("double", 97)
+
+
+def test_what_an_ended_call_held_is_free_again(dispatcher, submit):
+    call = submit(args=("x" * 900,))
+    dispatcher.caller_lost(call.channel)
+    assert dispatcher.held_bytes == 0
+
+
+def test_results_that_wait_are_held_too(dispatcher, submit, ready, dispatch, results):
+    ready("w1")
+    call = submit("b", lambda chan: batch(chan, [1, 2, 3, 4]))
+    before = dispatcher.held_bytes
+    results("w1", result_of(dispatch()["w1"][0]))
+    assert dispatcher.held_bytes == before + 2 == call.held_bytes
+
+
+def test_a_batch_whose_reply_is_too_large_is_cancelled_elsewhere(
+    session, submit, ready, dispatch, dispatcher, results
+):
+    ready("w1", "w2")
+    submit("b", lambda chan: batch(chan, [200, 201, 202, 203], max_reply_bytes=5))
+    jobs = dispatch()
+    results("w1", result_of(jobs["w1"][0]))
+    assert [name for name, _ in sent(session)] == ["ERR"]
+    (cancellation,) = dispatcher.take_cancellations()
+    assert cancellation.worker_id == "w2"
+    assert dispatcher.outcomes == {("double", "PayloadTooLarge"): 1}
+    assert dispatcher.held_bytes == 0
+
+
+def test_all_open_calls_can_be_answered_with_an_error(session, submit, dispatcher, ready, dispatch):
+    ready("w1")
+    submit("a")
+    dispatch()
+    submit("b")
+    dispatcher.fail_all(Draining("over"))
+    assert [args[0] for _, args in sent(session)] == ["Draining", "Draining"]
+    assert repr(dispatcher) == "<Dispatcher calls=0 flying=1 waiting=0 held_bytes=0>"
+
+
+def test_a_stream_whose_worker_is_late_is_told_so(session, submit, ready, dispatch, dispatcher):
+    ready("w1")
+    submit("s", lambda chan: stream(chan, [1], limit_s=10.0))
+    dispatch()
+    dispatcher.tick(10.0)
+    ((_, args),) = sent(session)
+    assert args[1] == "double: no result after 10.0 s"
+
+
+def test_the_invariants_notice_a_call_that_nobody_will_dispatch(dispatcher, submit):
+    call = submit()
+    dispatcher.queues["double"].pop()
+    with pytest.raises(RuntimeError, match="has work and is in no queue"):
+        dispatcher.check_invariants()
+    call.end()
+    with pytest.raises(RuntimeError, match="is over and still open"):
+        dispatcher.check_invariants()
+    dispatcher.held_bytes = 5
+    with pytest.raises(RuntimeError, match="held_bytes is wrong"):
+        dispatcher.check_invariants()
+    dispatcher.caller_lost(call.channel)
+    dispatcher.held_bytes = 0
+
+
+def test_the_invariants_notice_a_worker_that_holds_what_nobody_gave(dispatcher, fleet):
+    fleet.add(worker("w1"))
+    fleet.get("w1").held_rows = 1
+    with pytest.raises(RuntimeError, match="the ledger does not know"):
+        dispatcher.check_invariants()
+    fleet.get("w1").held_rows = -1
+    with pytest.raises(RuntimeError, match="answered more than it was given"):
+        dispatcher.check_invariants()
+    fleet.remove("w1")

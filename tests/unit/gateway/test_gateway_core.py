@@ -1,0 +1,489 @@
+"""The whole gateway but its sockets: frames and time in, commands out."""
+
+from __future__ import annotations
+
+import pytest
+from gateway_world import model_info, pack, result_of, unpack
+
+from zeropool.gateway.commands import Note
+from zeropool.shared import jobs
+from zeropool.shared.jobs import Kind
+from zeropool.shared.wire import event as wire
+from zeropool.shared.wire.session import Drop
+
+# Workers come
+
+
+def test_a_worker_is_welcomed_once_it_is_connected(world):
+    world.register()
+    (connect,) = world.connects
+    assert (connect.worker_id, connect.endpoint) == ("w1", "ipc://w1")
+    assert world.told["w1"] == []
+    world.connect()
+    assert world.told["w1"] == [jobs.Welcome("gw1", 1, 3)]
+    assert [log.note for log in world.notes] == [Note.WORKER_READY]
+
+
+def test_a_worker_that_repeats_its_registration_is_connected_once(world):
+    world.register()
+    world.register()
+    assert len(world.connects) == 1
+    world.connect()
+    world.register()
+    assert len(world.connects) == 1
+    assert world.told["w1"] == 2 * [jobs.Welcome("gw1", 1, 3)]
+
+
+def test_a_worker_of_another_protocol_version_is_refused(world):
+    world.register(version=2)
+    assert world.connects == []
+    (log,) = world.notes
+    assert log.note is Note.WORKER_REFUSED
+    assert log.fields["reason"] == "speaks protocol version 2, this gateway 1"
+
+
+def test_a_worker_that_does_not_get_connected_is_given_up(world):
+    world.register()
+    for now in (1.0, 2.0, 3.0, 4.0, 5.0):
+        world.advance(now)
+    assert world.disconnects == []
+    world.advance(6.0)
+    assert world.disconnects == ["w1"]
+    world.connect()
+    assert world.told["w1"] == []
+
+
+def test_workers_hear_a_beat_every_second(world):
+    world.worker_up()
+    assert world.gateway.next_deadline() == 1.0
+    world.advance(1.0)
+    world.advance(1.5)
+    world.advance(2.0)
+    assert world.told["w1"][1:] == 2 * [jobs.GatewayBeat("gw1")]
+
+
+def test_a_beat_shows_that_a_worker_is_alive(world):
+    world.worker_up()
+    world.now = 3.0
+    world.from_worker(jobs.WorkerBeat("w1"))
+    assert world.gateway.fleet.get("w1").heard_at == 3.0
+
+
+@pytest.mark.parametrize("frame", [b"", b"garbage", pack(["results", "w1"]), pack(["welcome"])])
+def test_malformed_frames_from_workers_are_counted(world, frame):
+    world.gateway.worker_message(frame, 0.0)
+    assert world.gateway.dropped == {"worker_malformed": 1}
+
+
+# A call
+
+
+def test_a_call_is_answered_with_the_workers_own_bytes(world):
+    world.worker_up()
+    world.call("double_predict", 21)
+    world.answer()
+    assert world.reply() == ("OK", [42])
+
+
+def test_a_batch_is_spread_over_the_workers_and_put_together(world):
+    world.worker_up("w1", [model_info(max_batch_size=16)])
+    world.worker_up("w2", [model_info(max_batch_size=16)])
+    world.call("double_predict_batch", list(range(40)))
+    assert (len(world.held["w1"]), len(world.held["w2"])) == (1, 1)
+    for name in ("w2", "w1", "w2", "w1"):
+        world.answer(name)
+    assert world.reply() == ("OK", [{"predictions": [2 * n for n in range(40)], "errors": []}])
+
+
+def test_a_stream_sends_what_its_caller_asks_for(world):
+    world.worker_up()
+    world.call("double_predict_stream", [1, 2, 3])
+    assert world.held["w1"][0].kind is Kind.ITEMS
+    world.answer()
+    assert world.events() == [("STREAM", {"index": 0, "prediction": 2})]
+    world.grant(2)
+    assert len(world.events()) == 3
+    assert not world.gateway.dispatcher.outcomes
+    world.grant(100)
+    assert world.events()[3] == ("STREAM_DONE", None)
+    assert world.gateway.dispatcher.outcomes == {("double", "OK"): 1}
+
+
+@pytest.mark.parametrize(
+    ("shape", "reply"),
+    [("batch", ("OK", [{"predictions": [], "errors": []}])), ("stream", ("STREAM_DONE", None))],
+)
+def test_no_rows_need_no_worker(world, shape, reply):
+    world.register()
+    world.call(f"double_predict_{shape}", [])
+    assert world.reply() == reply
+
+
+def test_arguments_that_are_no_rows_are_refused(world):
+    world.worker_up()
+    world.call("double_predict_batch", 5)
+    assert world.error() == (
+        "TypeError",
+        "double_predict_batch(): 'rows' should be an array of rows",
+    )
+
+
+def test_an_unknown_method_is_a_name_error(world):
+    world.call("nope")
+    assert world.error() == ("NameError", "nope")
+
+
+def test_a_request_over_the_limit_is_refused(make_world):
+    world = make_world(max_request_bytes=100)
+    world.call("double_predict", "x" * 100)
+    name, message = world.error()
+    assert name == "PayloadTooLarge"
+    assert message.endswith("bytes exceeds max_request_bytes 100")
+
+
+def test_an_overloaded_gateway_says_when_to_come_back(world):
+    world.worker_up("w1", [model_info(max_queue=1)])
+    for n in "123":
+        world.call("double_predict", 1, call_id=n)
+    assert world.error(call_id="3") == (
+        "Overloaded",
+        "queue of double holds max_queue 1 calls; retry_after_s=1.00",
+    )
+
+
+def test_credit_does_not_lengthen_the_time_of_a_call(world):
+    world.worker_up("w1", [model_info(timeout_s=10.0)])
+    world.call("double_predict", 1)
+    for now in (4.0, 8.0):
+        world.now = now
+        world.grant(100)
+    world.advance(10.0)
+    assert world.error() == ("DeadlineExceeded", "double: no result after 10.0 s")
+    assert world.cancelled["w1"] == [world.held["w1"][0].job_id]
+
+
+def test_a_caller_may_shorten_its_time(world):
+    world.worker_up()
+    world.call("double_predict", 1, timeout_s=2.0)
+    world.advance(2.0)
+    assert world.error()[0] == "DeadlineExceeded"
+
+
+def test_a_call_without_time_is_not_started(world):
+    world.worker_up()
+    world.call("double_predict", 1, timeout_s=0)
+    assert world.error()[0] == "DeadlineExceeded"
+    assert world.held["w1"] == []
+
+
+# Other clients' habits
+
+
+def test_two_clients_may_use_the_same_id(world):
+    world.worker_up()
+    world.worker_up("w2")
+    world.call("double_predict", 1, client="a")
+    world.call("double_predict", 2, client="b")
+    world.answer("w2")
+    world.answer("w1")
+    assert world.reply("a") == ("OK", [2])
+    assert world.reply("b") == ("OK", [4])
+
+
+def test_an_id_that_is_in_use_is_not_answered_twice(world):
+    world.worker_up()
+    world.call("double_predict", 1)
+    world.call("double_predict", 2)
+    world.answer()
+    assert world.reply() == ("OK", [2])
+    assert world.gateway.session.dropped == {Drop.DUPLICATE_ID: 1}
+
+
+@pytest.mark.parametrize(
+    ("envelope", "route"),
+    [
+        ([b"c1", b""], (b"c1",)),  # DEALER with delimiter, REQ
+        ([b"c1"], (b"c1",)),  # no delimiter
+        ([b"c1", b"odd"], (b"c1",)),
+        ([b"hop", b"c1", b""], (b"hop", b"c1")),
+    ],
+)
+def test_the_reply_goes_back_the_way_the_request_came(world, envelope, route):
+    request = wire.encode_request(pack("1"), "_zerorpc_ping", [])
+    world.gateway.client_message([*envelope, request], 0.0)
+    world.run()
+    assert world.received[route, "1"] == [("OK", [["pong", "zeropool"]])]
+
+
+def test_a_message_without_payload_is_dropped(world):
+    world.gateway.client_message([b"c1"], 0.0)
+    assert world.gateway.session.dropped == {Drop.MALFORMED: 1}
+
+
+def test_messages_over_too_many_hops_are_dropped(world):
+    request = wire.encode_request(pack("1"), "_zerorpc_ping", [])
+    world.gateway.client_message([*(9 * [b"hop"]), b"", request], 0.0)
+    world.run()
+    assert world.gateway.dropped == {"too_many_hops": 1}
+    assert world.payloads == []
+
+
+def test_a_heartbeat_is_answered(world):
+    world.worker_up()
+    world.call("double_predict", 1)
+    world.beat()
+    assert world.received[(b"c1",), "1"] == [("_zpc_hb", [0])]
+
+
+def test_a_client_that_cannot_be_reached_is_not_worked_for(world):
+    world.worker_up()
+    world.call("double_predict", 1, call_id="1")
+    world.call("double_predict", 2, call_id="2")
+    world.vanish()
+    assert world.cancelled["w1"] == [world.held["w1"][0].job_id]
+    world.answer()
+    assert world.events() == world.events(call_id="2") == []
+    assert world.gateway.dispatcher.outcomes == {("double", "CallerLost"): 2}
+    assert world.held["w1"] == []
+
+
+def test_a_client_that_falls_silent_is_not_worked_for(world):
+    world.register()
+    world.call("double_predict", 1)
+    world.beat()
+    for now in (5.0, 10.0, 15.0, 20.0, 25.0):
+        world.advance(now)
+    assert world.gateway.dispatcher.outcomes == {("double", "CallerLost"): 1}
+    assert world.gateway.session.open_channels == 0
+
+
+def test_something_nested_deeply_is_no_name(world):
+    world.worker_up()
+    nested = b"\x91" * 1000 + b"\x90"
+    world.from_client("c1", wire.encode_request(pack("1"), "_zerorpc_help", b"\x91" + nested))
+    assert world.error()[0] in ("KeyError", "TypeError")
+
+
+# Before the workers
+
+
+def test_a_call_before_any_worker_waits_for_one(world):
+    world.call("double_predict", 4)
+    world.advance(3.0)
+    assert world.events() == []
+    world.register()
+    assert world.held["w1"] == []
+    world.connect()
+    world.answer()
+    assert world.reply() == ("OK", [8])
+
+
+@pytest.mark.parametrize("shape", ["batch", "stream"])
+def test_rows_before_any_worker_wait_for_one_too(world, shape):
+    world.call(f"double_predict_{shape}", [1])
+    world.worker_up()
+    world.answer()
+    world.grant(2)
+    assert world.events()[0][0] in ("OK", "STREAM")
+
+
+def test_a_call_that_no_worker_takes_is_a_name_error_after_the_grace(world):
+    world.call("nope_predict", 4)
+    world.worker_up()
+    assert world.events() == []
+    for now in range(1, 10):
+        world.advance(float(now))
+    assert world.gateway.next_deadline() == 10.0
+    world.advance(10.0)
+    assert world.error() == ("NameError", "nope_predict")
+
+
+def test_a_call_after_the_grace_does_not_wait(world):
+    world.advance(10.0)
+    world.call("double_predict", 4)
+    assert world.error() == ("NameError", "double_predict")
+
+
+def test_the_question_for_models_waits_for_the_first_worker(world):
+    world.call("get_models")
+    assert world.events() == []
+    world.worker_up()
+    assert [model["qualified_name"] for model in world.reply()[1][0]] == ["double"]
+
+
+def test_without_workers_there_are_no_models_after_the_grace(world):
+    world.call("get_models")
+    world.advance(10.0)
+    assert world.reply() == ("OK", [[]])
+
+
+def test_a_callers_time_runs_before_any_worker_too(world):
+    world.call("double_predict", 4, timeout_s=0.5)
+    assert world.gateway.next_deadline() == 0.5
+    world.advance(0.5)
+    assert world.error() == (
+        "DeadlineExceeded",
+        "double_predict: no worker brought it in time",
+    )
+
+
+def test_waiting_for_the_first_worker_does_not_lengthen_a_callers_time(world):
+    world.call("double_predict", 4, timeout_s=3.0)
+    world.now = 2.0
+    world.worker_up()
+    (job,) = world.held["w1"]
+    assert job.remaining_s == 1.0
+
+
+def test_calls_before_any_worker_are_bounded(make_world):
+    world = make_world(max_held_bytes=100)
+    world.call("double_predict", "x" * 90)
+    world.call("double_predict", "x" * 90, call_id="2")
+    assert world.error(call_id="2")[0] == "Overloaded"
+
+
+def test_a_client_that_vanishes_before_any_worker_is_forgotten(world):
+    world.call("double_predict", 4)
+    world.vanish()
+    world.worker_up()
+    assert world.held["w1"] == []
+    assert "<Lobby calls=0 held_bytes=0>" in repr(world.gateway)
+
+
+# Workers go
+
+
+def test_what_a_lost_worker_had_moves_to_another(world):
+    world.worker_up("w1")
+    world.call("double_predict", 4)
+    world.lose("w1")
+    assert world.disconnects == ["w1"]
+    assert world.notes[-1].fields == {"worker": "w1", "pid": 7, "unanswered": 1}
+    world.worker_up("w2")
+    (job,) = world.held["w2"]
+    assert job.attempt == 2
+    world.answer("w2")
+    assert world.reply() == ("OK", [8])
+
+
+def test_a_frozen_worker_that_answers_late_is_not_believed(world):
+    world.worker_up("w1")
+    world.call("double_predict", 4)
+    frozen = world.held["w1"]
+    world.lose("w1")
+    world.report("w1", [result_of(job) for job in frozen])
+    assert world.gateway.dropped == {"result_foreign": 1}
+    world.worker_up("w1")
+    world.report("w1", [result_of(job) for job in frozen])
+    assert world.events() == []
+    world.answer("w1")
+    assert world.reply() == ("OK", [8])
+
+
+def test_results_for_another_gateway_are_dropped(world):
+    world.worker_up()
+    world.call("double_predict", 4)
+    (job,) = world.held["w1"]
+    world.report("w1", [result_of(job)], gateway="gw0")
+    assert world.events() == []
+    assert world.gateway.dropped == {"result_foreign": 1}
+
+
+def test_a_draining_worker_gets_nothing_new_and_gives_back_what_it_has(world):
+    world.worker_up("w1")
+    world.call("double_predict", 4)
+    world.from_worker(jobs.Draining("w1"))
+    world.call("double_predict", 5, call_id="2")
+    assert len(world.held["w1"]) == 1
+    world.give_back("w1")
+    assert world.held["w1"] == []
+    world.from_worker(jobs.Bye("w1"))
+    world.from_worker(jobs.Bye("w1"))
+    assert [log.note for log in world.notes][1:] == [Note.WORKER_DRAINING, Note.WORKER_GONE]
+    world.worker_up("w2")
+    world.answer("w2")
+    world.answer("w2")
+    assert world.reply() == ("OK", [8])
+    assert world.reply(call_id="2") == ("OK", [10])
+
+
+def test_a_worker_that_drains_before_it_is_connected_gets_nothing(world):
+    world.register()
+    world.from_worker(jobs.Draining("w1"))
+    world.connect()
+    world.call("double_predict", 4)
+    assert world.held["w1"] == []
+
+
+# The end
+
+
+def test_a_draining_gateway_finishes_what_it_accepted_and_takes_nothing_new(world):
+    world.worker_up()
+    world.call("double_predict", 4)
+    world.gateway.drain()
+    world.call("double_predict", 5, call_id="2")
+    assert world.error(call_id="2") == (
+        "Draining",
+        "the service is shutting down; call again",
+    )
+    assert not world.gateway.is_drained
+    world.answer()
+    assert world.reply() == ("OK", [8])
+    assert world.gateway.is_drained
+
+
+def test_a_draining_gateway_waits_for_the_reader_of_a_stream(world):
+    world.worker_up()
+    world.call("double_predict_stream", [1, 2])
+    world.answer()
+    world.gateway.drain()
+    assert not world.gateway.is_drained
+    world.grant(100)
+    assert world.gateway.is_drained
+    assert world.events()[-1] == ("STREAM_DONE", None)
+
+
+def test_a_draining_gateway_lets_nobody_wait_for_workers(world):
+    world.call("double_predict", 4)
+    world.gateway.drain()
+    world.call("get_models", call_id="2")
+    world.call("other_predict", call_id="3")
+    assert [world.error(call_id=n)[0] for n in "123"] == 3 * ["Draining"]
+    assert world.gateway.is_drained
+
+
+def test_an_abandoned_call_is_answered(world):
+    world.worker_up()
+    world.call("double_predict", 4)
+    world.gateway.drain()
+    world.gateway.abandon()
+    world.run()
+    assert world.error()[0] == "Draining"
+    assert world.gateway.is_drained
+
+
+def test_nothing_follows_a_terminal_event(world):
+    world.worker_up()
+    world.call("double_predict", 4)
+    world.answer()
+    world.beat()
+    world.grant(5)
+    for now in (5.0, 10.0):
+        world.advance(now)
+    assert len(world.payloads) == 1
+    assert unpack(wire.decode_event(world.payloads[0]).message_id)
+
+
+def test_a_stream_that_nobody_reads_is_ended_and_its_memory_is_free(world):
+    world.worker_up()
+    world.call("double_predict_stream", list(range(50)))
+    world.answer()
+    world.advance(59.0)
+    assert world.gateway.dispatcher.held_bytes > 1000
+    world.advance(60.0)
+    assert world.gateway.dispatcher.held_bytes == 0
+    world.grant(100)
+    assert len(world.events()) == 2
+    message = "double: the caller read nothing for 60.0 s"
+    assert world.events()[-1][1][:2] == ["DeadlineExceeded", message]

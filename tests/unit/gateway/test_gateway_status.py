@@ -1,0 +1,69 @@
+"""Rates, and the snapshot that operators see."""
+
+from __future__ import annotations
+
+from zeropool.gateway.status import Rate
+
+
+def test_a_rate_is_the_average_over_ten_seconds():
+    rate = Rate()
+    for now in (0.1, 0.2, 5.0):
+        rate.count(now, 10)
+    assert rate.per_s(6.0) == 3.0
+    assert rate.per_s(10.5) == 1.0
+    assert rate.per_s(15.0) == 0.0
+
+
+def test_a_rate_remembers_no_more_than_its_window():
+    rate = Rate()
+    for second in range(1000):
+        rate.count(float(second))
+    assert len(rate._seconds) == 10
+
+
+def test_the_status_counts_calls_workers_and_drops(world):
+    world.worker_up()
+    world.call("double_predict", 1)
+    world.now = 1.0
+    world.answer(busy_s=0.002)
+    world.call("double_predict", 2, call_id="2")
+    world.from_client("c1", b"garbage")
+    world.now = 2.0
+    world.call("get_status", call_id="3")
+    _, (status,) = world.reply(call_id="3")
+    assert status == {
+        "name": "zeropool",
+        "version": "1.0",
+        "state": "serving",
+        "uptime_s": 2.0,
+        "clients": 1,
+        "open_calls": 1,
+        "calls_per_s": 0.3,
+        "held_bytes": 2,
+        "redispatched": 0,
+        "dropped": {"malformed": 1},
+        "models": [
+            {
+                "qualified_name": "double",
+                "waiting": 0,
+                "max_queue": 10_000,
+                "workers": 1,
+                "row_ms": 2.0,
+                "outcomes": {"OK": 1},
+            }
+        ],
+        "workers": [
+            {
+                "worker": "w1",
+                "state": "ready",
+                "pid": 7,
+                "host": "host",
+                "models": ["double"],
+                "in_flight": 1,
+                "held_rows": 1,
+                "answered_rows": 1,
+                "silent_s": 1.0,
+                "busy_s": 0.002,
+            }
+        ],
+    }

@@ -1,0 +1,71 @@
+"""Ownership and attempts: whose result ends a task."""
+
+from __future__ import annotations
+
+import pytest
+from gateway_world import unary
+
+from zeropool.gateway.calls import Task
+from zeropool.gateway.ledger import Ledger, Stale
+from zeropool.shared.jobs import Kind
+
+
+@pytest.fixture
+def task():
+    return Task(7, unary(), Kind.CALL, b"\x91\x01")
+
+
+def test_the_owners_result_for_the_present_attempt_ends_a_task(ledger, task):
+    ledger.sent(task, "w1")
+    assert ledger.settle(7, 1, "w1") is task
+    assert len(ledger) == 0
+
+
+def test_a_second_result_is_stale(ledger, task):
+    ledger.sent(task, "w1")
+    ledger.settle(7, 1, "w1")
+    assert ledger.settle(7, 1, "w1") is None
+    assert ledger.stale == {Stale.UNKNOWN_JOB: 1}
+
+
+def test_a_result_from_another_worker_is_stale(ledger, task):
+    ledger.sent(task, "w1")
+    assert ledger.settle(7, 1, "w2") is None
+    assert ledger.stale == {Stale.WRONG_OWNER: 1}
+    assert ledger.owned_by("w1") == 1
+
+
+def test_a_result_of_an_earlier_attempt_is_stale_even_from_its_owner(ledger, task):
+    ledger.sent(task, "w1")
+    ledger.owner_lost("w1")
+    ledger.sent(task, "w1")
+    assert ledger.settle(7, 1, "w1") is None
+    assert ledger.stale == {Stale.WRONG_ATTEMPT: 1}
+    assert ledger.settle(7, 2, "w1") is task
+
+
+def test_a_lost_owners_tasks_come_back_in_the_order_in_which_they_were_sent(ledger):
+    tasks = [Task(job_id, unary(), Kind.CALL, b"\x90") for job_id in (3, 1, 2)]
+    for task in tasks:
+        ledger.sent(task, "w1")
+    assert ledger.owner_lost("w1") == tasks
+    assert ledger.owner_lost("w1") == []
+
+
+def test_only_the_lost_owners_tasks_come_back(ledger, task):
+    other = Task(8, unary(), Kind.CALL, b"\x90")
+    ledger.sent(task, "w1")
+    ledger.sent(other, "w2")
+    assert ledger.owner_lost("w1") == [task]
+    assert repr(ledger) == "<Ledger tasks=1 owners=1 stale=0>"
+
+
+def test_the_invariants_notice_a_task_under_a_wrong_name(task):
+    ledger = Ledger()
+    ledger.sent(task, "w1")
+    task.owner = "w2"
+    with pytest.raises(RuntimeError, match="w1 is indexed wrongly"):
+        ledger.check_invariants()
+    del ledger._tasks[7]
+    with pytest.raises(RuntimeError, match="the index by owner differs"):
+        ledger.check_invariants()

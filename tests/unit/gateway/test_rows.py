@@ -1,0 +1,74 @@
+"""Cutting rows without reading them."""
+
+from __future__ import annotations
+
+import pytest
+from gateway_world import pack, unpack
+
+from zeropool.gateway.rows import RowCursor, task_rows
+from zeropool.shared.errors import WrongArguments
+
+METHOD = "double_predict_batch"
+
+
+def test_rows_come_in_pieces_as_they_were_packed():
+    cursor = RowCursor(pack([[1, {"x": [2]}, "three"]]), METHOD)
+    assert unpack(cursor.next_rows(2)) == [1, {"x": [2]}]
+    assert cursor.left == 1
+    assert unpack(cursor.next_rows(1)) == ["three"]
+    assert (cursor.left, cursor.total) == (0, 3)
+
+
+def test_more_rows_than_fit_a_short_header_come_in_one_piece():
+    cursor = RowCursor(pack([list(range(70_000))]), METHOD)
+    assert unpack(cursor.next_rows(70_000)) == list(range(70_000))
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (b"", "arguments are not an array"),
+        (b"\xc1", "arguments are not an array"),
+        (pack({"rows": []}), "arguments are not an array"),
+        (pack(None), "arguments are not an array"),
+        (pack([]), r"missing 1 required positional argument: 'rows'"),
+        (pack([[1], [2]]), r"takes 1 positional argument but 2 were given"),
+        (pack([5]), "'rows' should be an array of rows"),
+        (pack([{"x": 1}]), "'rows' should be an array of rows"),
+        (b"\x91", "'rows' should be an array of rows"),
+    ],
+)
+def test_anything_but_one_array_of_rows_is_the_callers_fault(args, message):
+    with pytest.raises(WrongArguments, match=message):
+        RowCursor(args, METHOD)
+
+
+@pytest.mark.parametrize(
+    "args", [b"\x91\x93\x01", b"\x91\x92\x01\xc1", b"\x91\xdd\xff\xff\xff\xff"]
+)
+def test_rows_that_end_early_are_told_when_they_are_met(args):
+    cursor = RowCursor(args, METHOD)
+    with pytest.raises(WrongArguments, match=f"{METHOD}.*: malformed msgpack in or after row 0"):
+        cursor.next_rows(2)
+
+
+def test_after_discard_there_are_no_rows():
+    cursor = RowCursor(pack([[1, 2]]), METHOD)
+    cursor.discard()
+    assert cursor.left == 0
+
+
+@pytest.mark.parametrize(
+    ("total", "workers", "max_batch_size", "rows"),
+    [
+        (1000, 4, 64, 64),
+        (1000, 4, 500, 250),
+        (100, 4, 64, 25),
+        (40, 4, 64, 16),
+        (1000, 0, 2000, 1000),
+        (1000, 4, 1, 1),
+        (10, 4, 0, 1),
+    ],
+)
+def test_every_worker_gets_an_even_share_within_bounds(total, workers, max_batch_size, rows):
+    assert task_rows(total, workers, max_batch_size) == rows
