@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -16,11 +17,11 @@ from zeropool.shared.errors import ZeropoolError
 CONNECT_TIMEOUT_S = 3.0
 
 
-class CallFailed(ZeropoolError):
+class CallFailed(ZeropoolError):  # noqa: N818 - named as the errors of zeropool.shared.errors
     """The call did not succeed; the message is what the user is to read."""
 
 
-class BadArgument(ZeropoolError):
+class BadArgument(ZeropoolError):  # noqa: N818 - likewise
     """An argument on the command line is not JSON."""
 
 
@@ -35,16 +36,17 @@ def parse_arguments(texts: list[str]) -> list[Any]:
         try:
             values.append(json.loads(text))
         except ValueError as error:
+            quoted = shlex.quote(json.dumps(text, ensure_ascii=False))
             raise BadArgument(
                 f"argument {position} is not JSON: {text!r} ({error}); "
-                f"a string needs quotes of its own: '\"{text}\"'"
+                f"a string needs quotes of its own: {quoted}"
             ) from error
+        except RecursionError as error:
+            raise BadArgument(f"argument {position} is nested too deeply") from error
     return values
 
 
-def ask(
-    endpoint: str, method: str, arguments: list[Any], timeout_s: float | None
-) -> Iterator[Any]:
+def ask(endpoint: str, method: str, arguments: list[Any], timeout_s: float | None) -> Iterator[Any]:
     """Call a method; give its value, or one by one the items of its stream.
 
     Raises:
@@ -52,11 +54,7 @@ def ask(
     """
     try:
         with Client(endpoint, timeout_s=timeout_s) as client:
-            if not client.wait_connected(CONNECT_TIMEOUT_S):
-                raise CallFailed(
-                    f"nothing answers at {endpoint}; is the gateway running? "
-                    "Start one with: zeropool serve"
-                )
+            _require_connection(client, endpoint)
             answer = client.call(method, *arguments)
             if isinstance(answer, Iterator):
                 yield from answer
@@ -71,6 +69,13 @@ def ask(
         raise CallFailed(_describe(error)) from error
 
 
+def _require_connection(client: Client, endpoint: str) -> None:
+    if not client.wait_connected(CONNECT_TIMEOUT_S):
+        raise CallFailed(
+            f"nothing answers at {endpoint}; is the gateway running? Start one with: zeropool serve"
+        )
+
+
 def _describe(error: Exception) -> str:
     from zerorpc import exceptions  # noqa: PLC0415 - loads gevent
 
@@ -78,15 +83,22 @@ def _describe(error: Exception) -> str:
         return f"{error.name}: {error.msg}"
     if isinstance(error, exceptions.TimeoutExpired | exceptions.LostRemote):
         return f"{type(error).__name__}: {error}"
-    if isinstance(error, TypeError | OverflowError):
+    if isinstance(error, TypeError | OverflowError | UnicodeEncodeError):
         return f"the arguments cannot be sent: {error}"
     raise error
 
 
 def print_json(value: Any, out: TextIO) -> None:  # noqa: ANN401 - any answer
-    """Write a value as one line of JSON; bytes appear in base64."""
-    json.dump(value, out, ensure_ascii=False, default=_base64)
-    out.write("\n")
+    """Write a value as one line of JSON; bytes appear in base64.
+
+    Raises:
+        CallFailed: the value has no JSON form, as a map with keys that are bytes.
+    """
+    try:
+        line = json.dumps(value, ensure_ascii=False, default=_base64)
+    except TypeError as error:
+        raise CallFailed(f"the answer has no JSON form: {error}") from error
+    out.write(line + "\n")
     out.flush()
 
 
@@ -118,18 +130,18 @@ def print_status(status: dict[str, Any], out: TextIO) -> None:
         f"{status['calls_per_s']:.1f} calls/s\n"
     )
     for model in status["models"]:
-        outcomes = " ".join(f"{name}={count}" for name, count in model["outcomes"].items())
+        outcomes = "".join(f" {name}={count}" for name, count in model["outcomes"].items())
         pace = "" if model["row_ms"] is None else f" {model['row_ms']:.3g} ms/row"
         out.write(
             f"  model {model['qualified_name']}: {model['workers']} workers, "
-            f"{model['waiting']} waiting{pace} {outcomes}\n"
+            f"{model['waiting']} waiting{pace}{outcomes}\n"
         )
-    for worker in status["workers"]:
-        out.write(
-            f"  worker {worker['worker']}: {worker['state']} pid {worker['pid']} "
-            f"on {worker['host']}, {worker['in_flight']} in flight, "
-            f"{worker['answered_rows']} rows in {worker['busy_s']:.1f} s\n"
-        )
+    out.writelines(
+        f"  worker {worker['worker']}: {worker['state']} pid {worker['pid']} "
+        f"on {worker['host']}, {worker['in_flight']} in flight, "
+        f"{worker['answered_rows']} rows in {worker['busy_s']:.1f} s\n"
+        for worker in status["workers"]
+    )
     if status["dropped"]:
         drops = " ".join(f"{name}={count}" for name, count in status["dropped"].items())
         out.write(f"  dropped: {drops}\n")

@@ -39,14 +39,16 @@ def die_with_parent(parent_pid: int) -> None:
 
 
 def _prepare(parent_pid: int, level: str, role: str) -> None:
+    # A terminal's Ctrl-C reaches the whole group; the parent says when to stop. It had the signal
+    # blocked when it started this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     die_with_parent(parent_pid)
     logs.configure(level, role, sys.stderr)
 
 
 def gateway_child(parent_pid: int, packed: bytes, endpoint: str) -> None:
     """Run a gateway; exit with `EXIT_CONFIG` where it cannot run at all."""
-    # A terminal's Ctrl-C reaches the whole group; the parent says when to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     config = msgspec.msgpack.decode(packed, type=Config)
     _prepare(parent_pid, config.log.level, "gateway")
     from zeropool.gateway.server import Server  # noqa: PLC0415 - a worker needs none of it
@@ -57,14 +59,18 @@ def gateway_child(parent_pid: int, packed: bytes, endpoint: str) -> None:
         _refuse(str(error))
 
 
-def worker_child(  # noqa: PLR0913 - the whole of what a spawned process gets to know
-    parent_pid: int, packed: bytes, index: int, endpoint: str, runtime_dir: str, ready: Any
+def worker_child(  # noqa: PLR0913, PLR0917 - the whole of what a spawned process gets to know
+    parent_pid: int,
+    packed: bytes,
+    index: int,
+    endpoint: str,
+    runtime_dir: str,
+    ready: Any,  # noqa: ANN401 - a connection; multiprocess has no types
 ) -> None:
     """Run worker ``index``; exit with `EXIT_CONFIG` where its models cannot be served.
 
     ``ready`` is the sending end of a pipe and gets the models' infos after the first welcome.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     config = msgspec.msgpack.decode(packed, type=Config)
     _prepare(parent_pid, config.log.level, f"worker-{index}")
     from zeropool.workers.start import work  # noqa: PLC0415 - the gateway needs none of it

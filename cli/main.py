@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 from zeropool.shared import config as configuration
 from zeropool.shared import logs
 from zeropool.shared.config import Config
-from zeropool.shared.errors import ConfigError, ModelRefused, ZeropoolError
+from zeropool.shared.errors import ConfigError, ModelRefused
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2
@@ -42,7 +43,7 @@ _ROW = '{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_wi
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
-    options = _parser().parse_args(argv)
+    options = _parse(argv)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
@@ -55,6 +56,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_ERROR
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the options, which may also stand between METHOD and its arguments."""
+    parser = _parser()
+    # argparse closes the list of arguments at the first option behind METHOD.
+    options, rest = parser.parse_known_args(argv)
+    unknown = [text for text in rest if "arguments" not in options or _is_option(text)]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if rest:
+        options.arguments += rest
+    return options
+
+
+def _is_option(text: str) -> bool:
+    return text.startswith("-") and not text[1:2].isdigit()
 
 
 def _complain(message: str, exit_code: int) -> int:
@@ -166,6 +184,20 @@ def _load(options: argparse.Namespace) -> Config:
     return configuration.load(options.config, os.environ, flags, OPTION_NAMES)
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number > 0")
+    return seconds
+
+
+def _index(text: str) -> int:
+    index = int(text)
+    if index < 0:
+        raise argparse.ArgumentTypeError(f"{text}: expected an integer ≥ 0")
+    return index
+
+
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the lines of the examples."""
 
@@ -189,7 +221,7 @@ def _parser() -> argparse.ArgumentParser:
 _Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse gives its type no public name
 
 
-def _add(  # noqa: PLR0913 - a table row
+def _add(
     commands: _Commands[argparse.ArgumentParser],
     name: str,
     command: Callable[[argparse.Namespace], int],
@@ -272,7 +304,7 @@ def _add_serving(commands: _Commands[argparse.ArgumentParser]) -> None:
     _option(worker, "worker.bind", "ENDPOINT", "where this worker takes its jobs")
     worker.add_argument(
         "--index",
-        type=int,
+        type=_index,
         metavar="N",
         help="number of this worker, from 0, for models that want only some workers",
     )
@@ -300,7 +332,7 @@ def _add_calling(commands: _Commands[argparse.ArgumentParser]) -> None:
         )
         parser.add_argument(
             "--timeout",
-            type=float,
+            type=_seconds,
             default=30.0,
             metavar="SECONDS",
             help="wait this long for the first answer (default: 30)",

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import select
+import shlex
 import shutil
 import signal
 import sys
@@ -26,7 +27,7 @@ import multiprocess
 
 from zeropool.cli.children import EXIT_CONFIG, gateway_child, worker_child
 from zeropool.cli.slots import Slots
-from zeropool.shared.config import Config
+from zeropool.shared.config import DEFAULT_BIND, Config, client_endpoint
 from zeropool.shared.examples import example_row
 from zeropool.shared.logs import fields
 from zeropool.shared.model import ModelInfo
@@ -64,6 +65,7 @@ class Serve:
         self._awaited = set(self._workers)
         self._models: dict[str, ModelInfo] = {}
         self._exit_code: int | None = None
+        self._is_hurried = False
 
     def run(self) -> int:
         """Serve until a signal ends it; return the exit code."""
@@ -106,9 +108,7 @@ class Serve:
         for pipe in self._ready_pipes.values():
             poll.register(pipe.fileno(), select.POLLIN)
         deadline = self._slots.next_deadline()
-        poll.poll(
-            None if deadline is None else poll_timeout_ms(deadline, self._clock())
-        )
+        poll.poll(None if deadline is None else poll_timeout_ms(deadline, self._clock()))
 
     def _spawn(self, name: str) -> None:
         packed = msgspec.msgpack.encode(self._config)
@@ -122,7 +122,12 @@ class Serve:
             index = self._workers.index(name)
             args = (os.getpid(), packed, index, self._endpoint, str(self._runtime_dir), sender)
         process = self._spawn_context.Process(target=target, args=args, name=name)
-        process.start()
+        # The child inherits the mask: a Ctrl-C must not end it before it has learnt to ignore it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         if name != GATEWAY:
             sender.close()
         self._processes[name] = process
@@ -139,6 +144,7 @@ class Serve:
             return
         finally:
             pipe.close()
+        self._slots[name].ready()
         self._models |= {info.qualified_name: info for info in infos}
         if name in self._awaited:
             self._awaited.discard(name)
@@ -174,50 +180,58 @@ class Serve:
                 f" ({info.display_name})"
                 for info in self._models.values()
             ),
-            f"  workers  {len(self._workers)}, {config.worker.threads} thread each",
+            f"  workers  {len(self._workers)}, threads per worker {config.worker.threads}",
         ]
         info = next(iter(self._models.values()))
-        example = json.dumps(example_row(info.input_schema))
-        connect = "" if config.gateway.bind == "tcp://127.0.0.1:4242" else (
-            f"--connect {config.gateway.bind} "
-        )
+        example = shlex.quote(json.dumps(example_row(info.input_schema)))
+        endpoint = client_endpoint(config)
+        connect = "" if endpoint == DEFAULT_BIND else f"--connect {shlex.quote(endpoint)} "
         lines += [
-            f"  try it   zeropool call {connect}{info.qualified_name}_predict '{example}'",
+            f"  try it   zeropool call {connect}{info.qualified_name}_predict {example}",
             "  stop it  Ctrl-C",
         ]
-        self._out.write("\n".join(lines) + "\n")
-        self._out.flush()
+        self._say("\n".join(lines))
 
     # The end
 
     def _stop(self, arrived: signal.Signals) -> None:
-        is_quick = arrived is not signal.SIGTERM
         self._exit_code = 0
-        self._out.write("stopping\n" if is_quick else "draining, then stopping\n")
-        self._out.flush()
-        config = self._config
+        if arrived is not signal.SIGTERM:
+            self._say("stopping")
+            self._stop_children([GATEWAY, *self._workers], QUICK_STOP_S, signal.SIGQUIT)
+            return
+        self._say("draining, then stopping")
         # The gateway first: what it has accepted needs the workers.
-        self._stop_children(
-            [GATEWAY], QUICK_STOP_S if is_quick else config.gateway.drain_s + STOP_MARGIN_S,
-            signal.SIGQUIT if is_quick else signal.SIGTERM,
-        )
-        self._stop_children(
-            self._workers, QUICK_STOP_S if is_quick else config.worker.drain_s + STOP_MARGIN_S,
-            signal.SIGTERM,
-        )
+        config = self._config
+        self._stop_children([GATEWAY], config.gateway.drain_s + STOP_MARGIN_S, signal.SIGTERM)
+        self._stop_children(self._workers, config.worker.drain_s + STOP_MARGIN_S, signal.SIGTERM)
 
     def _stop_children(self, names: list[str], patience_s: float, how: signal.Signals) -> None:
         stopping = [self._processes.pop(name) for name in names if name in self._processes]
+        _send(how, stopping)
+        end_at = self._clock() + (QUICK_STOP_S if self._is_hurried else patience_s)
+        while (alive := [process for process in stopping if process.is_alive()]) and (
+            (now := self._clock()) < end_at
+        ):
+            poll = select.poll()
+            poll.register(self._signals.fileno(), select.POLLIN)
+            for process in alive:
+                poll.register(process.sentinel, select.POLLIN)
+            poll.poll(poll_timeout_ms(end_at, now))
+            if self._signals.take():
+                # Who asks a second time does not want to wait for the drain.
+                self._is_hurried = True
+                end_at = min(end_at, self._clock() + QUICK_STOP_S)
+                _send(signal.SIGQUIT, [*alive, *self._processes.values()])
         for process in stopping:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, how)
-        end_at = self._clock() + patience_s
-        for process in stopping:
-            process.join(max(0.0, end_at - self._clock()))
             if process.is_alive():
-                log.warning("killed", extra=fields(child=process.name, after_s=patience_s))
+                log.warning("killed", extra=fields(child=process.name))
                 process.kill()
-                process.join()
+            process.join()
+
+    def _say(self, line: str) -> None:
+        self._out.write(line + "\n")
+        self._out.flush()
 
     def _stop_all(self) -> None:
         for process in self._processes.values():
@@ -226,6 +240,12 @@ class Serve:
             process.join()
         for pipe in self._ready_pipes.values():
             pipe.close()
+
+
+def _send(number: signal.Signals, processes: list[Any]) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 def _reason(exit_code: int) -> str:
@@ -240,4 +260,13 @@ def _reason(exit_code: int) -> str:
 def serve(config: Config) -> int:
     """Run the embedded fleet that a configuration describes; return the exit code."""
     cores = len(os.sched_getaffinity(0))
-    return Serve(config, config.worker.effective_count(cores), sys.stdout).run()
+    return Serve(config, worker_count(config, cores), sys.stdout).run()
+
+
+def worker_count(config: Config, cores: int) -> int:
+    """The number of workers on ``cores`` cores; unless it is set, none that had no model."""
+    count = config.worker.effective_count(cores)
+    limits = [model.workers for model in config.models]
+    if config.worker.count or not all(limits):
+        return count
+    return min(count, max(limits))

@@ -35,6 +35,10 @@ class Slot:
         self.is_running = True
         self.started_at = now
 
+    def ready(self) -> None:
+        """The process does its work: whatever ended the last one is no reason to wait longer."""
+        self.backoff.reset()
+
     def died(self, now: float) -> float:
         """The process ended by itself. Return the seconds until the next start."""
         self.is_running = False

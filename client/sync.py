@@ -93,7 +93,7 @@ class Client:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.IPV6, 1)
-        self._monitor = self._socket.get_monitor_socket(int(_CONNECTION_EVENTS))
+        self._monitor = self._socket.get_monitor_socket(_CONNECTION_EVENTS)
         self._is_connected = False
         try:
             self._socket.connect(self._endpoint)
@@ -133,6 +133,9 @@ class Client:
 
     def call(self, method: str, *args: object) -> Any:  # noqa: ANN401 - what the server answers
         """Call a method; a stream comes back as an iterator over its items.
+
+        Heartbeats leave only from inside this client: a consumer that is busy with one item for
+        longer than the server's patience (10 s for zerorpc, 20 s for Zeropool) loses its stream.
 
         Raises:
             zerorpc.RemoteError: the server answered with an error.
@@ -193,28 +196,32 @@ class Client:
         self._signals.pop(channel.key.channel_id, None)
 
     def _next(self, inbox: deque[Signal], method: str, deadline: float | None) -> Signal:
+        now = time.monotonic()
+        # Also where items lie there: a consumer that takes its time is still alive.
+        self._tick(now)
         while not inbox:
-            now = time.monotonic()
             if deadline is not None and now >= deadline:
                 raise _timeout_expired(self._timeout_s, method)
-            self._step(now, deadline)
+            self._wait(now, deadline)
+            now = time.monotonic()
+            self._receive(now)
+            self._tick(now)
         return inbox.popleft()
 
-    def _step(self, now: float, deadline: float | None) -> None:
-        # First what lies there: the server is not silent because its consumer was busy.
-        self._receive(now)
-        losses = self._session.tick(now)
-        for lost in losses:
-            self._deliver(lost)
+    def _tick(self, now: float) -> None:
+        due_at = self._session.next_deadline()
+        if due_at is not None and due_at <= now:
+            # First what lies there: the server was not silent while our consumer was busy.
+            self._receive(now)
+            for lost in self._session.tick(now):
+                self._deliver(lost)
         self._flush()
-        if losses:
-            return
+
+    def _wait(self, now: float, deadline: float | None) -> None:
         wake_at = self._session.next_deadline()
         if deadline is not None:
             wake_at = deadline if wake_at is None else min(wake_at, deadline)
-        timeout_ms = None if wake_at is None else poll_timeout_ms(wake_at, now)
-        if self._socket.poll(timeout_ms):
-            self._receive(time.monotonic())
+        self._socket.poll(None if wake_at is None else poll_timeout_ms(wake_at, now))
 
     def _receive(self, now: float) -> None:
         try:
@@ -246,7 +253,7 @@ def _remote_error(failure: RemoteFailure) -> Exception:
 def _timeout_expired(timeout_s: float | None, method: str) -> Exception:
     from zerorpc.exceptions import TimeoutExpired  # noqa: PLC0415 - see the module's docstring
 
-    error: Exception = TimeoutExpired(timeout_s, f"when calling remote method {method}")
+    error: Exception = TimeoutExpired(timeout_s, f"calling remote method {method}")
     return error
 
 

@@ -45,7 +45,7 @@ class Registration:
 
     def heard(self, gateway: str, now: float) -> None:
         """The gateway said something."""
-        if gateway == self.gateway:
+        if self.is_welcomed and gateway == self.gateway:
             self._act_at = now + FORGOTTEN_AFTER_S
 
     def next_deadline(self) -> float:

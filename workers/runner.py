@@ -65,12 +65,9 @@ class Runner:
             yield self._answered(job, prediction, method)
 
     def _answered(self, job: Job, prediction: object, method: str) -> Result:
-        if isinstance(prediction, Exception):
-            return self._failed(job, prediction, method)
-        try:
-            value = encode_prediction(prediction)
-        except ZeropoolError as error:
-            return self._failed(job, error, method)
+        value = _encoded(prediction)
+        if not isinstance(value, bytes):
+            return self._failed(job, value, method)
         body = wire.encode_ok(self._ids(), job.reply_to, value)
         return Result(job.job_id, job.attempt, Outcome.OK, body)
 
@@ -110,17 +107,25 @@ def _rows_result(job: Job, outputs: Sequence[object]) -> Result:
     bodies: list[bytes] = []
     errors: list[RowError] = []
     for offset, output in enumerate(outputs):
-        try:
-            if isinstance(output, Exception):
-                raise output
-            bodies.append(encode_prediction(output))
-        except Exception as error:  # noqa: BLE001 - whatever the model gave is this row's error
-            name, message, _ = describe(error, job.model)
-            errors.append(RowError(offset, name, message))
-            bodies.append(wire.NIL)
+        encoded = _encoded(output)
+        if isinstance(encoded, bytes):
+            bodies.append(encoded)
+            continue
+        name, message, _ = describe(encoded, job.model)
+        errors.append(RowError(offset, name, message))
+        bodies.append(wire.NIL)
     if job.kind is Kind.ROWS:
         return Result(job.job_id, job.attempt, Outcome.OK, b"".join(bodies), [], errors)
     return Result(job.job_id, job.attempt, Outcome.OK, b"", _items(job, bodies, errors))
+
+
+def _encoded(output: object) -> bytes | Exception:
+    if isinstance(output, Exception):
+        return output
+    try:
+        return encode_prediction(output)
+    except ZeropoolError as error:
+        return error
 
 
 def _items(job: Job, bodies: list[bytes], errors: list[RowError]) -> list[bytes]:

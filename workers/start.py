@@ -18,7 +18,7 @@ from zeropool.workers.worker import Worker
 
 log = logging.getLogger("zeropool.worker")
 
-#: Read by OpenMP, OpenBLAS, MKL, BLIS, Accelerate and numexpr when they are loaded, and never again.
+#: Read by OpenMP, OpenBLAS, MKL, BLIS, Accelerate and numexpr once, when they are loaded.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -75,7 +75,7 @@ def load(config: Config, index: int | None) -> list[LoadedModel]:
     return models
 
 
-def work(
+def work(  # noqa: PLR0913 - by keyword only
     config: Config,
     *,
     index: int | None,
@@ -117,4 +117,12 @@ def work(
         worker.run()
     finally:
         for model in models:
-            model.close()
+            _close(model)
+
+
+def _close(model: LoadedModel) -> None:
+    """Close a model; what it raises must not keep the others open."""
+    try:
+        model.close()
+    except Exception:
+        log.exception("close failed", extra=fields(model=model.info.qualified_name))

@@ -59,7 +59,7 @@ class GatewayLink:
         self._push.setsockopt(zmq.SNDHWM, 0)
         self._push.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         self._push.setsockopt(zmq.RECONNECT_IVL_MAX, MAX_RECONNECT_MS)
-        self.monitor = self._push.get_monitor_socket(int(zmq.EVENT_HANDSHAKE_SUCCEEDED))
+        self.monitor = self._push.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
         self._push.connect(endpoint)
 
     def take_connected(self) -> bool:
@@ -77,11 +77,40 @@ class GatewayLink:
         except zmq.Again:
             log.debug("no gateway", extra=fields(endpoint=self.endpoint))
 
-    def close(self) -> None:
-        """Close after what was sent has left, or `FLUSH_MS`."""
+    def close(self, linger_ms: int) -> None:
+        """Close after what was sent has left, or ``linger_ms``."""
         self._push.disable_monitor()
         self.monitor.close()
-        self._push.close(linger=FLUSH_MS)
+        self._push.close(linger=linger_ms)
+
+
+class Callers:
+    """Who is connected to the socket for jobs: the gateways, as a rule."""
+
+    def __init__(self, jobs_socket: zmq.Socket[bytes]) -> None:
+        self._socket = jobs_socket
+        self._descriptors: set[int] = set()
+        self.monitor = jobs_socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+
+    def take_events(self) -> None:
+        """Take note of who came and went since the last call."""
+        while int(self.monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            event = recv_monitor_message(self.monitor, zmq.NOBLOCK)
+            if event["event"] == zmq.EVENT_ACCEPTED:
+                self._descriptors.add(event["value"])
+            else:
+                self._descriptors.discard(event["value"])
+
+    def wait_until_gone(self, until: float, clock: Callable[[], float]) -> None:
+        """Wait until nobody is connected, at most until then."""
+        self.take_events()
+        while self._descriptors and self.monitor.poll(poll_timeout_ms(until, clock())):
+            self.take_events()
+
+    def close(self) -> None:
+        """Watch no longer."""
+        self._socket.disable_monitor()
+        self.monitor.close()
 
 
 class Worker:
@@ -153,8 +182,10 @@ class Worker:
         except zmq.ZMQError as error:
             raise ConfigError(f"worker.bind = {wanted!r}: cannot bind: {error.strerror}") from error
         self._endpoint = self._jobs.getsockopt_string(zmq.LAST_ENDPOINT)
+        self._callers = Callers(self._jobs)
         self._poller = zmq.Poller()
         self._poller.register(self._jobs, zmq.POLLIN)
+        self._poller.register(self._callers.monitor, zmq.POLLIN)
         self._poller.register(self._signals.fileno(), zmq.POLLIN)
         now = self._clock()
         for endpoint in self._gateways:
@@ -173,10 +204,15 @@ class Worker:
             self._send_results(
                 gateway, jobs.Results(self.worker_id, gateway, self._return(returned))
             )
+        until = self._clock() + FLUSH_MS / 1000
         for link in self._links:
             link.send(jobs.Bye(self.worker_id))
-            self._poller.unregister(link.monitor)
-            link.close()
+        # A gateway takes the end of this socket for our death. So it has to read our goodbye, and
+        # the results before it, and to hang up first.
+        self._callers.wait_until_gone(until, self._clock)
+        for link in self._links:
+            link.close(poll_timeout_ms(until, self._clock()))
+        self._callers.close()
         self._jobs.close(linger=0)
         self._context.term()
         endpoint = endpoints.parse(self._endpoint)
@@ -195,6 +231,8 @@ class Worker:
             return
         if self._jobs in ready:
             self._take_messages(now)
+        if self._callers.monitor in ready:
+            self._callers.take_events()
         for link in self._links:
             if link.monitor in ready and link.take_connected():
                 link.registration.connected(now)
@@ -245,7 +283,7 @@ class Worker:
         if isinstance(message, jobs.Welcome):
             return self._links[message.link] if 0 <= message.link < len(self._links) else None
         for link in self._links:
-            if link.registration.gateway == message.gateway:
+            if link.registration.is_welcomed and link.registration.gateway == message.gateway:
                 return link
         return None
 

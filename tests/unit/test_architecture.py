@@ -1,0 +1,291 @@
+"""The rules of the house, over the syntax trees: who may import whom, what and how much.
+
+Each check takes sources and returns offences, so that it can be shown to fail.
+"""
+
+import ast
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("gateway", "workers", "shared", "client", "cli")
+
+#: Most lines of a module and of a function; above them it is time to split.
+MAX_MODULE_LINES = 400
+MAX_FUNCTION_LINES = 50
+
+#: What each package may import of Zeropool beside itself.
+ALLOWED_PACKAGES = {
+    "gateway": {"shared"},
+    "workers": {"shared"},
+    "client": {"shared"},
+    "shared": set(),
+    "cli": {"gateway", "workers", "client", "shared"},
+}
+
+#: Modules that touch the world: its files, peers, time, chance, threads and logs.
+WORLDLY = frozenset(
+    {"asyncio", "concurrent", "ctypes", "datetime", "faulthandler", "fcntl", "io", "logging"}
+    | {"multiprocess", "multiprocessing", "os", "pathlib", "queue", "sched", "select", "selectors"}
+    | {"shutil", "signal", "socket", "socketserver", "ssl", "subprocess", "tempfile", "threading"}
+    | {"time", "random", "secrets", "uuid", "zmq", "gevent", "zerorpc", "http", "urllib"}
+)
+
+#: What does the same without an import that would tell.
+WORLDLY_BUILTINS = frozenset({"open", "print", "input", "__import__", "eval", "exec"})
+CLOCK_METHODS = frozenset({"now", "utcnow", "today"})
+
+#: The modules that may, what each may, and why. All others are cores.
+ALLOWED_WORLDLY = {
+    # The shells: all sockets, clocks and signals of the gateway and of a worker.
+    "gateway/server.py": {"logging", "secrets", "select", "signal", "time", "zmq"},
+    "gateway/link.py": {"zmq"},
+    "gateway/binding.py": {"pathlib", "socket", "zmq"},
+    "workers/worker.py": (
+        {"faulthandler", "logging", "os", "pathlib", "secrets", "signal", "socket"}
+        | {"time", "zmq"}
+    ),
+    # Thread limits are environment variables; the loading time is logged; signals are passed on.
+    "workers/start.py": {"logging", "os", "pathlib", "signal", "time"},
+    # Tells our own frames from a model's by their folder.
+    "workers/failures.py": {"os"},
+    # A client is a shell too: one socket, one clock, and zerorpc's exception classes.
+    "client/sync.py": {"time", "zmq", "zerorpc"},
+    # Signals become bytes in a socket pair.
+    "shared/signals.py": {"signal", "socket"},
+    # The first message id is drawn, unless the owner gives it.
+    "shared/wire/event.py": {"secrets"},
+    # Makes and checks a directory.
+    "shared/rundir.py": {"os", "pathlib"},
+    # Reads the file; names a directory by the user's id.
+    "shared/config.py": {"os", "pathlib"},
+    # Formats log records, and the wall clock in them.
+    "shared/logs.py": {"datetime", "logging"},
+    # The commands: processes, terminals, exit codes.
+    "cli/main.py": {"os", "pathlib"},
+    "cli/call.py": {"zmq", "zerorpc"},
+    "cli/children.py": {"ctypes", "os", "pathlib", "signal"},
+    "cli/serve.py": (
+        {"logging", "multiprocess", "os", "pathlib", "select", "shutil", "signal", "tempfile"}
+        | {"time"}
+    ),
+}
+
+#: Formats that run what they are sent, and pyzmq's methods that use them.
+FORBIDDEN_MODULES = frozenset({"pickle", "cPickle", "dill", "marshal", "shelve", "cloudpickle"})
+FORBIDDEN_METHODS = frozenset({"recv_pyobj", "send_pyobj"})
+
+VAGUE_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "base", "misc"})
+
+#: Paths of somebody's machine; /tmp and /run belong to every machine.
+MACHINE_PATH = re.compile(r"(?<![\w.:])/(?:home|root|Users|work|workspace|mnt|opt|srv|var)/\w")
+REGISTRY_HOST = re.compile(
+    r"pypi\.org|pythonhosted\.org|registry\.npmjs|proxy\.golang|artifactory|index-url|nexus\.",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One module: its path below the root of the repository, and its text."""
+
+    path: str
+    text: str
+
+    @property
+    def package(self):
+        return self.path.split("/")[0]
+
+    @property
+    def tree(self):
+        return ast.parse(self.text)
+
+    @property
+    def imports(self):
+        """The dotted names that it imports, at any depth."""
+        found = set()
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                module = "." * node.level + (node.module or "")
+                found |= {f"{module}.{alias.name}" for alias in node.names}
+        return found
+
+
+def sources():
+    return [
+        Source(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+    ]
+
+
+def forbidden_packages(source):
+    """Imports of packages that this one is not to know."""
+    allowed = ALLOWED_PACKAGES[source.package] | {source.package}
+    for name in sorted(source.imports):
+        top, _, rest = name.partition(".")
+        if name.startswith("."):
+            yield f"{source.path}: imports {name}: write the whole name"
+        elif top in PACKAGES:
+            yield f"{source.path}: imports {name}: its name is zeropool.{name}"
+        elif top == "zeropool" and rest.split(".")[0] not in allowed:
+            yield f"{source.path}: imports {name}"
+
+
+def worldly_imports(source):
+    """Imports of sockets, clocks, files, threads and logs where no shell is named."""
+    allowed = ALLOWED_WORLDLY.get(source.path, set())
+    used = {name.split(".")[0] for name in source.imports}
+    for name in sorted((used & WORLDLY) - allowed):
+        yield f"{source.path}: imports {name}, but is a core"
+    for name in sorted(allowed - used):
+        yield f"{source.path}: no longer imports {name}: take it off the list"
+
+
+def hidden_effects(source):
+    """Calls that read a clock or open a file without an import that would tell."""
+    for node in ast.walk(source.tree):
+        match node:
+            case ast.Call(func=ast.Name(id=name)) if name in WORLDLY_BUILTINS:
+                yield f"{source.path}:{node.lineno}: calls {name}"
+            case ast.Call(func=ast.Attribute(attr=name)) if name in CLOCK_METHODS:
+                if source.path not in ALLOWED_WORLDLY:
+                    yield f"{source.path}:{node.lineno}: calls {name}"
+
+
+def dangerous_formats(source):
+    """Formats that run what they are sent."""
+    for name in sorted(source.imports):
+        if name.split(".")[0] in FORBIDDEN_MODULES:
+            yield f"{source.path}: imports {name}"
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Attribute) and node.attr in FORBIDDEN_METHODS:
+            yield f"{source.path}:{node.lineno}: uses {node.attr}"
+
+
+def too_long(source):
+    """Modules and functions that have grown beyond what a person holds in mind."""
+    lines = len(source.text.splitlines())
+    if lines > MAX_MODULE_LINES:
+        yield f"{source.path}: {lines} lines exceed {MAX_MODULE_LINES}"
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            if lines > MAX_FUNCTION_LINES:
+                yield f"{source.path}: {node.name}: {lines} lines exceed {MAX_FUNCTION_LINES}"
+
+
+def undocumented(source):
+    """Modules that do not say what they know."""
+    if not Path(source.path).stem.startswith("_") or source.path.endswith("__init__.py"):
+        docstring = ast.get_docstring(source.tree)
+        if not docstring or not docstring.splitlines()[0].endswith((".", ":", "?")):
+            yield f"{source.path}: has no docstring whose first line is a sentence"
+
+
+def vague_names(source):
+    """Modules and folders that are named for nothing in particular."""
+    for part in Path(source.path).with_suffix("").parts:
+        if part in VAGUE_NAMES:
+            yield f"{source.path}: {part} says nothing"
+
+
+def places_of_this_machine(source):
+    """Paths and hosts that another machine does not have."""
+    for number, line in enumerate(source.text.splitlines(), 1):
+        for pattern in (MACHINE_PATH, REGISTRY_HOST):
+            found = pattern.search(line)
+            if found:
+                yield f"{source.path}:{number}: {found.group()}"
+
+
+CHECKS = (
+    forbidden_packages,
+    worldly_imports,
+    hidden_effects,
+    dangerous_formats,
+    too_long,
+    undocumented,
+    vague_names,
+    places_of_this_machine,
+)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_packages_keep_the_rules(check):
+    offences = [offence for source in sources() for offence in check(source)]
+
+    assert offences == []
+
+
+def test_the_list_of_shells_names_modules_that_exist():
+    assert set(ALLOWED_WORLDLY) <= {source.path for source in sources()}
+
+
+def test_every_package_is_looked_at():
+    assert {source.package for source in sources()} == set(PACKAGES)
+    assert "shared/wire/session.py" in {source.path for source in sources()}
+
+
+DOC = '"""Knows one thing."""\n'
+
+OFFENCES = [
+    (forbidden_packages, "gateway/x.py", "from zeropool.workers.batcher import Batch"),
+    (forbidden_packages, "gateway/x.py", "from zeropool import workers"),
+    (forbidden_packages, "workers/x.py", "import zeropool.gateway.core"),
+    (forbidden_packages, "client/x.py", "def f():\n    from zeropool.gateway import core"),
+    (forbidden_packages, "shared/wire/x.py", "from zeropool.client import Client"),
+    (forbidden_packages, "workers/x.py", "from zeropool.cli import main"),
+    (forbidden_packages, "shared/x.py", "from shared import jobs"),
+    (forbidden_packages, "shared/x.py", "from .jobs import Job"),
+    (worldly_imports, "gateway/core.py", "import zmq"),
+    (worldly_imports, "gateway/core.py", "import zmq.asyncio"),
+    (worldly_imports, "gateway/core.py", "from time import monotonic"),
+    (worldly_imports, "workers/batcher.py", "def f():\n    import logging"),
+    (worldly_imports, "shared/wire/session.py", "import asyncio"),
+    (worldly_imports, "shared/x.py", "from datetime import datetime"),
+    (worldly_imports, "workers/x.py", "import threading as t"),
+    (worldly_imports, "workers/failures.py", "x = 1"),
+    (hidden_effects, "gateway/core.py", "def f(dt): return dt.now()"),
+    (hidden_effects, "gateway/core.py", "x = open('x')"),
+    (hidden_effects, "gateway/core.py", "zmq = __import__('zmq')"),
+    (dangerous_formats, "shared/x.py", "import pickle"),
+    (dangerous_formats, "cli/x.py", "def f():\n    from dill import loads"),
+    (dangerous_formats, "gateway/x.py", "def f(socket): return socket.recv_pyobj()"),
+    (too_long, "gateway/x.py", "x = 1\n" * (MAX_MODULE_LINES + 1)),
+    (too_long, "gateway/x.py", "def f():\n" + "    x = 1\n" * MAX_FUNCTION_LINES),
+    (undocumented, "gateway/x.py", "x = 1"),
+    (undocumented, "gateway/__init__.py", ""),
+    (undocumented, "gateway/x.py", '"""no sentence"""'),
+    (vague_names, "gateway/utils.py", DOC),
+    (vague_names, "shared/common/x.py", DOC),
+    (places_of_this_machine, "shared/x.py", 'x = "/home/' + 'somebody/models"'),
+    (places_of_this_machine, "shared/x.py", "# see https://pypi" + ".org/simple"),
+]
+
+
+@pytest.mark.parametrize(("check", "path", "text"), OFFENCES)
+def test_a_check_finds_an_offence(check, path, text):
+    assert list(check(Source(path, text)))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_every_check_is_shown_to_fail(check):
+    assert check in {offence[0] for offence in OFFENCES}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_a_good_module_passes(check):
+    text = (
+        '"""Knows paths such as /tmp/zeropool-1000 and ipc:///run/zeropool/gateway.ipc."""\n'
+        "import msgspec\n"
+        "from zeropool.shared.jobs import Job\n"
+        "def f(now): return now + 1.0\n"
+    )
+
+    assert list(check(Source("gateway/fine.py", text))) == []

@@ -1,0 +1,345 @@
+"""What becomes of the jobs of one batch, as the bytes that the gateway passes on."""
+
+import msgpack
+import pytest
+
+from zeropool.shared.jobs import Job, Kind, Outcome, RowError
+from zeropool.shared.wire.event import MessageIds
+from zeropool.workers.batcher import Batch
+from zeropool.workers.models import load_model
+from zeropool.workers.runner import Runner
+
+REJECTED = "MLModelSchemaValidationException"
+
+
+def packed(value):
+    return msgpack.packb(value)
+
+
+def unpacked(payload):
+    return msgpack.unpackb(payload, raw=False, strict_map_key=True)
+
+
+def call(job_id, *args, model="echo", reply_to="id", version=3):
+    return Job(
+        job_id, 1, Kind.CALL, model, packed(args), 9.0, reply_to=packed(reply_to), version=version
+    )
+
+
+def rows(job_id, values, kind=Kind.ROWS, model="batch_size", first_index=0):
+    return Job(
+        job_id, 1, kind, model, packed(values), 9.0, first_index=first_index, rows=len(values)
+    )
+
+
+def loaded(module, class_name, max_batch_size=64):
+    return load_model(
+        f"fixture_models.{module}",
+        class_name,
+        max_batch_size=max_batch_size,
+        timeout_s=300.0,
+        max_queue=100,
+    )
+
+
+@pytest.fixture
+def models():
+    chosen = [
+        loaded("plain", "EchoModel"),
+        loaded("batching", "BatchModel", max_batch_size=2),
+        loaded("batching", "ScriptedBatchModel"),
+        loaded("faulty", "RaisingModel"),
+        loaded("faulty", "StrangeModel"),
+    ]
+    return {model.info.qualified_name: model for model in chosen}
+
+
+@pytest.fixture
+def run(models):
+    """Run jobs of one model as a batch; return the results by job id."""
+    runner = Runner(list(models.values()), MessageIds(0))
+
+    def run_batch(*jobs, expired=()):
+        model = (*jobs, *expired)[0].model
+        results = runner.run(Batch(model, "g", list(jobs), list(expired)))
+        by_id = {result.job_id: result for result in results}
+        assert len(by_id) == len(results) == len(jobs) + len(expired)
+        return by_id
+
+    return run_batch
+
+
+def row_items(bodies):
+    unpacker = msgpack.Unpacker(raw=False)
+    unpacker.feed(bodies)
+    return list(unpacker)
+
+
+# Calls
+
+
+def test_a_call_is_answered_with_the_finished_reply_event(run):
+    result = run(call(7, {"x": 1.5}))[7]
+
+    header, name, args = unpacked(result.body)
+    assert (result.outcome, result.attempt) == (Outcome.OK, 1)
+    assert (header["v"], header["response_to"]) == (3, "id")
+    assert (name, args) == ("OK", [{"x": 1.5}])
+
+
+@pytest.mark.parametrize("caller_id", [b"0123", "0123", 123, 2**63])
+def test_the_callers_id_comes_back_with_its_type(run, caller_id):
+    results = run(call(1, 5, reply_to=caller_id), call(2, reply_to=caller_id))
+
+    for result in results.values():
+        response_to = unpacked(result.body)[0]["response_to"]
+        assert (type(response_to), response_to) == (type(caller_id), caller_id)
+
+
+def test_each_event_has_an_id_of_its_own(run):
+    results = run(call(1, 5), call(2, 6), call(3), expired=[call(4, 7)])
+
+    message_ids = {unpacked(result.body)[0]["message_id"] for result in results.values()}
+    assert len(message_ids) == 4
+
+
+def test_calls_run_as_one_batch_and_each_gets_its_own_answer(run):
+    jobs = [call(job_id, value, model="batch_size") for job_id, value in ((1, 4), (2, 9))]
+
+    results = run(*jobs)
+
+    assert unpacked(results[1].body)[2] == [{"root": 2.0, "batch_size": 2}]
+    assert unpacked(results[2].body)[2] == [{"root": 3.0, "batch_size": 2}]
+
+
+def test_one_bad_row_is_its_callers_error_only(run):
+    jobs = [call(job_id, value, model="batch_size") for job_id, value in ((1, 4), (2, "x"), (3, 9))]
+
+    results = run(*jobs)
+
+    assert unpacked(results[1].body)[2] == [{"root": 2.0, "batch_size": 2}]
+    assert unpacked(results[3].body)[2] == [{"root": 3.0, "batch_size": 2}]
+    assert results[2].outcome is Outcome.ERROR
+    _, event, (name, message, traceback) = unpacked(results[2].body)
+    assert (event, name) == ("ERR", REJECTED)
+    assert traceback == f"{name}: {message}"
+
+
+def test_a_row_that_makes_predict_batch_raise_spoils_no_other_call(run):
+    jobs = [call(job_id, value, model="batch_size") for job_id, value in ((1, 4), (2, -1))]
+
+    results = run(*jobs)
+
+    assert unpacked(results[1].body)[2] == [{"root": 2.0, "batch_size": 1}]
+    _, event, (name, message, traceback) = unpacked(results[2].body)
+    assert (event, name, message) == ("ERR", "ValueError", "no root of -1.0")
+    assert "[called as batch_size_predict]" in traceback
+    assert traceback.endswith("ValueError: no root of -1.0")
+
+
+def test_a_models_exception_goes_under_its_own_class_name(run):
+    _, event, args = unpacked(run(call(1, "fail", model="raising"))[1].body)
+
+    assert (event, args[:2]) == ("ERR", ["PredictionFailed", "asked to fail"])
+
+
+def test_a_model_that_wants_to_exit_fails_one_call(run):
+    results = run(call(1, "exit", model="raising"), call(2, "fine", model="raising"))
+
+    assert unpacked(results[1].body)[2][0] == "ModelFailed"
+    assert unpacked(results[2].body)[2] == ["fine"]
+
+
+def test_a_v1_caller_gets_one_text_for_an_error(run):
+    _, event, args = unpacked(run(call(1, "fail", model="raising", version=1))[1].body)
+
+    assert (event, args) == ("ERR", ["PredictionFailed('asked to fail')"])
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), "echo_predict() missing 1 required positional argument: 'data'"),
+        ((1, 2), "echo_predict() takes 1 positional argument but 2 were given"),
+    ],
+)
+def test_a_wrong_number_of_arguments_is_a_type_error(run, args, message):
+    result = run(call(1, *args))[1]
+
+    assert result.outcome is Outcome.ERROR
+    assert unpacked(result.body)[2] == ["TypeError", message, f"TypeError: {message}"]
+
+
+def test_arguments_that_are_no_array_are_the_callers_error(run):
+    job = Job(1, 1, Kind.CALL, "echo", packed(5), 9.0, reply_to=packed("id"), version=3)
+
+    assert unpacked(run(job)[1].body)[2][:2] == [
+        "TypeError",
+        "argument after * must be an iterable, not int",
+    ]
+
+
+def test_an_output_that_no_client_can_decode_is_one_callers_error(run):
+    results = run(call(1, "set", model="strange"), call(2, "fine", model="strange"))
+
+    assert results[1].outcome is Outcome.ERROR
+    assert unpacked(results[1].body)[2][:2] == [
+        "TypeError",
+        "can not serialize 'set' object at $.species",
+    ]
+    assert unpacked(results[2].body)[2] == ["fine"]
+
+
+def test_a_repeated_job_is_answered_with_its_attempt(run):
+    job = Job(1, 3, Kind.CALL, "echo", packed([5]), 9.0, reply_to=packed("id"), version=3)
+
+    assert run(job)[1].attempt == 3
+
+
+# Rows
+
+
+def test_the_predictions_of_rows_stand_behind_one_another(run):
+    result = run(rows(1, [4, 9, 16]))[1]
+
+    assert (result.outcome, result.errors, result.items) == (Outcome.OK, [], [])
+    assert [item["root"] for item in row_items(result.body)] == [2.0, 3.0, 4.0]
+
+
+def test_a_batch_of_rows_is_cut_to_what_the_model_takes(run):
+    result = run(rows(1, [1, 1, 1, 1, 1]))[1]
+
+    assert [item["batch_size"] for item in row_items(result.body)] == [2, 2, 2, 2, 1]
+
+
+def test_a_rejected_row_is_nil_and_has_an_error(run):
+    result = run(rows(1, ["x", 4, "y", 9]))[1]
+
+    predictions = row_items(result.body)
+    assert predictions[0] is predictions[2] is None
+    assert [predictions[1]["root"], predictions[3]["root"]] == [2.0, 3.0]
+    assert [(error.offset, error.name) for error in result.errors] == [
+        (0, REJECTED),
+        (2, REJECTED),
+    ]
+
+
+def test_rejected_rows_take_no_place_in_a_batch_of_the_model(run):
+    result = run(rows(1, ["x", 4, "y", 9]))[1]
+
+    assert row_items(result.body)[3]["batch_size"] == 2
+
+
+def test_a_row_that_makes_predict_batch_raise_spoils_no_other_row(run):
+    result = run(rows(1, [4, -1]))[1]
+
+    assert row_items(result.body) == [{"root": 2.0, "batch_size": 1}, None]
+    assert result.errors == [RowError(1, "ValueError", "no root of -1.0")]
+
+
+def test_a_predict_batch_that_returns_too_few_fails_its_rows(run, models):
+    models["scripted_batch"].model.answer = [1]
+
+    result = run(rows(1, [5, 6], model="scripted_batch"))[1]
+
+    assert row_items(result.body) == [None, None]
+    assert {error.name for error in result.errors} == {"ModelFailed"}
+    assert "1 predictions for 2 rows" in result.errors[0].message
+
+
+def test_an_output_that_no_client_can_decode_is_one_rows_error(run):
+    result = run(rows(1, ["fine", "huge_int"], model="strange"))[1]
+
+    assert row_items(result.body) == ["fine", None]
+    assert result.errors == [
+        RowError(1, "TypeError", "can not serialize an integer of 65 bits at $[0]")
+    ]
+
+
+def test_rows_that_cannot_be_read_are_all_errors(run):
+    job = Job(1, 1, Kind.ROWS, "batch_size", packed(5), 9.0, rows=3)
+
+    result = run(job)[1]
+
+    message = "batch_size_predict_batch() argument 'rows' must be a list"
+    assert row_items(result.body) == [None, None, None]
+    assert result.errors == [RowError(offset, "TypeError", message) for offset in range(3)]
+
+
+def test_no_rows_have_no_predictions(run):
+    result = run(rows(1, []))[1]
+
+    assert (result.body, result.errors) == (b"", [])
+
+
+# Items of a stream
+
+
+def test_each_row_of_a_stream_is_an_item_with_its_index_in_the_callers_array(run):
+    result = run(rows(1, ["a", "b"], Kind.ITEMS, "echo", first_index=40))[1]
+
+    assert (result.outcome, result.body, result.errors) == (Outcome.OK, b"", [])
+    assert [unpacked(item) for item in result.items] == [
+        {"index": 40, "prediction": "a"},
+        {"index": 41, "prediction": "b"},
+    ]
+
+
+@pytest.mark.parametrize("first_index", [0, 127, 200, 70_000, 2**31])
+def test_an_index_of_any_size_is_readable(run, first_index):
+    items = run(rows(1, ["a"], Kind.ITEMS, "echo", first_index))[1].items
+
+    assert unpacked(items[0])["index"] == first_index
+
+
+def test_a_row_of_a_stream_that_fails_is_an_item_with_an_error(run):
+    result = run(rows(1, [4, -1, "x"], Kind.ITEMS, first_index=10))[1]
+
+    items = [unpacked(item) for item in result.items]
+    assert items[0]["prediction"]["root"] == 2.0
+    assert items[1] == {"index": 11, "error": {"name": "ValueError", "message": "no root of -1.0"}}
+    assert (items[2]["index"], items[2]["error"]["name"]) == (12, REJECTED)
+    assert "prediction" not in items[2]
+
+
+# Jobs that are not run
+
+
+def test_an_expired_call_is_told_so_and_never_run(run):
+    result = run(expired=[call(1, "fail", model="raising")])[1]
+
+    assert result.outcome is Outcome.ERROR
+    message = "raising: not started before its deadline"
+    assert unpacked(result.body)[2] == [
+        "DeadlineExceeded",
+        message,
+        f"{unpacked(result.body)[2][0]}: {message}",
+    ]
+
+
+def test_the_rows_of_an_expired_job_are_all_errors(run):
+    batch = run(expired=[rows(1, [4, 9])])[1]
+    stream = run(expired=[rows(1, [4, 9], Kind.ITEMS, first_index=5)])[1]
+
+    assert row_items(batch.body) == [None, None]
+    assert [error.name for error in batch.errors] == ["DeadlineExceeded"] * 2
+    items = [unpacked(item) for item in stream.items]
+    assert [(item["index"], item["error"]["name"]) for item in items] == [
+        (5, "DeadlineExceeded"),
+        (6, "DeadlineExceeded"),
+    ]
+
+
+def test_what_was_not_started_comes_back_with_its_attempt():
+    results = Runner([]).returned([call(1, 5), call(2, 6)])
+
+    assert [(r.job_id, r.attempt, r.outcome, r.body) for r in results] == [
+        (1, 1, Outcome.RETURNED, b""),
+        (2, 1, Outcome.RETURNED, b""),
+    ]
+
+
+def test_its_repr_names_the_models(models):
+    runner = Runner([models["echo"], models["strange"]])
+
+    assert repr(runner) == "<Runner models=echo,strange>"
