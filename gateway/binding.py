@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import zmq
 
 from zeropool.shared import endpoints
 from zeropool.shared.errors import ConfigError
+from zeropool.shared.rundir import is_alive
 
 
 def bind(sock: zmq.Socket[bytes], endpoint: str, key: str) -> None:
@@ -18,22 +18,13 @@ def bind(sock: zmq.Socket[bytes], endpoint: str, key: str) -> None:
         ConfigError: it cannot be bound, or another process listens there.
     """
     parsed = endpoints.parse(endpoint)
-    if isinstance(parsed, endpoints.Ipc) and _is_alive(parsed.path):
+    if isinstance(parsed, endpoints.Ipc) and is_alive(Path(parsed.path)):
         # libzmq would take the path over without a word, and the other would starve.
         raise ConfigError(f"{key} = {endpoint!r}: another process listens there")
     try:
         sock.bind(endpoint)
     except zmq.ZMQError as error:
         raise ConfigError(f"{key} = {endpoint!r}: cannot bind: {error.strerror}") from error
-
-
-def _is_alive(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except OSError:
-            return False
-        return True
 
 
 def unlink_ipc(endpoint: str) -> None:

@@ -7,12 +7,16 @@ directory's mode is what keeps other users of the machine out.
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from pathlib import Path
 
 from zeropool.shared.errors import ConfigError
 
 PRIVATE_MODE = 0o700
+
+#: Seconds after which a socket that refuses connections is known to be dead.
+DEAD_AFTER_S = 60.0
 
 #: Any right of the group or of others.
 _FOREIGN_RIGHTS = 0o077
@@ -50,3 +54,32 @@ def ensure_private_dir(path: Path) -> None:
             f"runtime directory {path}: mode {stat.S_IMODE(found.st_mode):04o} lets others in, "
             f"expected {PRIVATE_MODE:04o}",
         )
+
+
+def remove_dead_sockets(path: Path, pattern: str, now: float) -> None:
+    """Remove the sockets in `path` that processes left behind when they were killed.
+
+    `now` is wall-clock time, for it is compared with the files'. Young sockets are left alone:
+    between its bind and its listen a living one, too, refuses connections.
+    """
+    for socket_path in path.glob(pattern):
+        try:
+            is_young = now - socket_path.lstat().st_mtime < DEAD_AFTER_S
+        except FileNotFoundError:
+            continue
+        if not is_young and not is_alive(socket_path):
+            socket_path.unlink(missing_ok=True)
+
+
+def is_alive(path: Path) -> bool:
+    """Whether a process listens on a socket in the file system."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        # A full backlog blocks, and is a sign of life.
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True
+        return True

@@ -13,6 +13,7 @@ from zeropool.shared.config import Config, ModelSettings
 from zeropool.shared.errors import ModelRefused
 from zeropool.shared.logs import fields
 from zeropool.shared.model import ModelInfo
+from zeropool.shared.rundir import remove_dead_sockets
 from zeropool.workers.models import LoadedModel, check_unique, load_model
 from zeropool.workers.worker import Worker
 
@@ -91,6 +92,7 @@ def work(  # noqa: PLR0913 - by keyword only
         ConfigError: the endpoint for jobs cannot be bound.
     """
     limit_threads(config.worker.threads)
+    remove_dead_sockets(runtime_dir, "worker-*.ipc", time.time())
     started_at = time.monotonic()
     models = load(config, index)
     log.info(

@@ -149,6 +149,7 @@ class Worker:
         self._links: list[GatewayLink] = []
         self._is_ending = False
         self._beat_at = -math.inf
+        self._flush_until = math.inf
 
     def run(self) -> None:
         """Work until a signal or a gateway ends it.
@@ -160,6 +161,9 @@ class Worker:
         try:
             while not self._is_ending:
                 self._step()
+            # Not after an exception: to a gateway that hears a goodbye, nothing had been started,
+            # and what ended this worker would end one after the other without any limit.
+            self._say_goodbye()
         finally:
             self._close()
 
@@ -198,18 +202,21 @@ class Worker:
             return f"ipc://{self._runtime_dir}/worker-{self.worker_id}.ipc"
         return "tcp://127.0.0.1:*"
 
-    def _close(self) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    def _say_goodbye(self) -> None:
         for gateway, returned in self._batcher.empty().items():
             self._send_results(
                 gateway, jobs.Results(self.worker_id, gateway, self._return(returned))
             )
-        until = self._clock() + FLUSH_MS / 1000
+        self._flush_until = self._clock() + FLUSH_MS / 1000
         for link in self._links:
             link.send(jobs.Bye(self.worker_id))
         # A gateway takes the end of this socket for our death. So it has to read our goodbye, and
         # the results before it, and to hang up first.
-        self._callers.wait_until_gone(until, self._clock)
+        self._callers.wait_until_gone(self._flush_until, self._clock)
+
+    def _close(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        until = min(self._flush_until, self._clock() + FLUSH_MS / 1000)
         for link in self._links:
             link.close(poll_timeout_ms(until, self._clock()))
         self._callers.close()

@@ -43,7 +43,7 @@ ALLOWED_WORLDLY = {
     # The shells: all sockets, clocks and signals of the gateway and of a worker.
     "gateway/server.py": {"logging", "secrets", "select", "signal", "time", "zmq"},
     "gateway/link.py": {"zmq"},
-    "gateway/binding.py": {"pathlib", "socket", "zmq"},
+    "gateway/binding.py": {"pathlib", "zmq"},
     "workers/worker.py": (
         {"faulthandler", "logging", "os", "pathlib", "secrets", "signal", "socket"}
         | {"time", "zmq"}
@@ -58,8 +58,8 @@ ALLOWED_WORLDLY = {
     "shared/signals.py": {"signal", "socket"},
     # The first message id is drawn, unless the owner gives it.
     "shared/wire/event.py": {"secrets"},
-    # Makes and checks a directory.
-    "shared/rundir.py": {"os", "pathlib"},
+    # Makes and checks a directory, and the sockets in it.
+    "shared/rundir.py": {"os", "pathlib", "socket"},
     # Reads the file; names a directory by the user's id.
     "shared/config.py": {"os", "pathlib"},
     # Formats log records, and the wall clock in them.

@@ -76,3 +76,10 @@ class KillerModel(PlainModel):
         if data == "die":
             os._exit(9)
         return data
+
+
+class FragileKillerModel(KillerModel):
+    """As its parent, but a call must not be made twice."""
+
+    qualified_name = "fragile_killer"
+    retry_safe = False

@@ -21,3 +21,13 @@ class EchoModel(PlainModel):
 
     def predict(self, data):
         return data
+
+
+class WideModel(PlainModel):
+    """Returns a text of so many characters: a small question with a large answer."""
+
+    qualified_name = "wide"
+    input_schema = {"type": "integer"}  # noqa: RUF012
+
+    def predict(self, data):
+        return "x" * data

@@ -1,5 +1,6 @@
 """Models that take their time."""
 
+import re
 import time
 
 from fixture_models.plain import PlainModel
@@ -56,3 +57,13 @@ class SleepyEchoModel(PlainModel):
     def predict(self, data):
         time.sleep(data["sleep_s"])
         return {"value": data["value"]}
+
+
+class RegexModel(PlainModel):
+    """Searches a text in C without ever letting go of the interpreter lock: exponential in it."""
+
+    qualified_name = "regex"
+    input_schema = {"type": "string"}  # noqa: RUF012
+
+    def predict(self, data):
+        return {"matches": re.fullmatch(r"(a|aa)+b", data) is not None}

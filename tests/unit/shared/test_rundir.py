@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import stat
+import time
 
 import pytest
 
 from zeropool.shared.errors import ConfigError
-from zeropool.shared.rundir import ensure_private_dir
+from zeropool.shared.rundir import ensure_private_dir, remove_dead_sockets
 
 
 def test_a_missing_directory_is_created_for_this_user_alone(tmp_path):
@@ -52,3 +54,34 @@ def test_the_directory_of_another_user_is_refused(tmp_path, monkeypatch):
 def test_a_missing_parent_is_named(tmp_path):
     with pytest.raises(ConfigError, match="cannot be created: No such file or directory"):
         ensure_private_dir(tmp_path / "missing" / "zeropool")
+
+
+def bound(path):
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    return listener
+
+
+def test_the_sockets_of_dead_processes_are_removed(tmp_path):
+    bound(tmp_path / "worker-1.ipc").close()
+
+    remove_dead_sockets(tmp_path, "worker-*.ipc", time.time() + 61.0)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_socket_that_may_be_about_to_listen_is_left(tmp_path):
+    bound(tmp_path / "worker-1.ipc").close()
+
+    remove_dead_sockets(tmp_path, "worker-*.ipc", time.time() + 1.0)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["worker-1.ipc"]
+
+
+def test_a_living_socket_and_those_of_others_are_left(tmp_path):
+    bound(tmp_path / "gateway.ipc").close()
+    with bound(tmp_path / "worker-1.ipc"):
+        remove_dead_sockets(tmp_path, "worker-*.ipc", time.time() + 61.0)
+
+    assert {path.name for path in tmp_path.iterdir()} == {"gateway.ipc", "worker-1.ipc"}
