@@ -24,6 +24,7 @@ from typing import Any, TextIO
 
 import msgspec
 import multiprocess
+from multiprocess import resource_tracker
 
 from zeropool.cli.children import EXIT_CONFIG, gateway_child, worker_child
 from zeropool.cli.slots import Slots
@@ -57,7 +58,6 @@ class Serve:
         self._workers = [f"worker-{index}" for index in range(workers)]
         self._out = out
         self._clock = clock
-        self._slots = Slots([GATEWAY, *self._workers], now=clock())
         self._spawn_context = multiprocess.get_context("spawn")
         self._signals = Signals((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT))
         self._processes: dict[str, Any] = {}  # multiprocess has no types
@@ -70,6 +70,7 @@ class Serve:
     def run(self) -> int:
         """Serve until a signal ends it; return the exit code."""
         self._signals.open()
+        self._slots = Slots([GATEWAY, *self._workers], now=self._clock())
         self._runtime_dir = Path(tempfile.mkdtemp(prefix="zeropool-"))
         try:
             while self._exit_code is None:
@@ -123,6 +124,8 @@ class Serve:
             args = (os.getpid(), packed, index, self._endpoint, str(self._runtime_dir), sender)
         process = self._spawn_context.Process(target=target, args=args, name=name)
         # The child inherits the mask: a Ctrl-C must not end it before it has learnt to ignore it.
+        # Starting the first child would start the tracker, which unblocks the signal.
+        resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()
@@ -154,8 +157,8 @@ class Serve:
     def _take_death(self, name: str, process: Any) -> None:  # noqa: ANN401 - no types
         process.join()
         del self._processes[name]
-        if process.exitcode == EXIT_CONFIG:
-            # It has said why; the next one would say the same.
+        if process.exitcode == EXIT_CONFIG and self._awaited:
+            # It has said why, and nothing has worked yet: the next one would say the same.
             self._exit_code = EXIT_CONFIG
             return
         wait_s = self._slots[name].died(self._clock())
@@ -187,7 +190,7 @@ class Serve:
         endpoint = client_endpoint(config)
         connect = "" if endpoint == DEFAULT_BIND else f"--connect {shlex.quote(endpoint)} "
         lines += [
-            f"  try it   zeropool call {connect}{info.qualified_name}_predict {example}",
+            f"  try it   {_command()} call {connect}{info.qualified_name}_predict {example}",
             "  stop it  Ctrl-C",
         ]
         self._say("\n".join(lines))
@@ -246,6 +249,11 @@ def _send(number: signal.Signals, processes: list[Any]) -> None:
     for process in processes:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, number)
+
+
+def _command() -> str:
+    """How the user of this process calls the command: by name, or by the path that was typed."""
+    return "zeropool" if shutil.which("zeropool") else shlex.quote(sys.argv[0])
 
 
 def _reason(exit_code: int) -> str:

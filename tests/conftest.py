@@ -32,9 +32,7 @@ def stopped_at_the_end() -> Iterator[Callable[[Any], Any]]:
 
 
 @pytest.fixture
-def serve(
-    tmp_path: Path, stopped_at_the_end: Callable[[Any], Any]
-) -> Callable[..., Service]:
+def serve(tmp_path: Path, stopped_at_the_end: Callable[[Any], Any]) -> Callable[..., Service]:
     """Starts `zeropool serve` with a configuration: `serve(toml, workers=2, …)`, not yet ready."""
 
     def start(toml: str = "", **options: Any) -> Service:

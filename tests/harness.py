@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
 from zeropool.client import Client
 
 MODELS = Path(__file__).parent / "models"
@@ -39,14 +40,20 @@ def wait_until(is_true: Callable[[], object], what: str, timeout_s: float = 20.0
         time.sleep(LOOK_AGAIN_S)
 
 
-def environment(extra: Mapping[str, str] = {}) -> dict[str, str]:  # noqa: B006 - read only
+def environment(extra: Mapping[str, str] = {}) -> dict[str, str]:
     """What child processes get: fixture models on the path, no settings of this machine."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("ZEROPOOL_") and name != "APP_SETTINGS"
     }
-    return kept | {"PYTHONPATH": str(MODELS), "PYTHONUNBUFFERED": "1"} | dict(extra)
+    ours = {
+        # As in an active virtual environment: `zeropool` is found by its name.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONPATH": str(MODELS),
+        "PYTHONUNBUFFERED": "1",
+    }
+    return kept | ours | dict(extra)
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -60,7 +67,7 @@ def is_alive(process: psutil.Process) -> bool:
 def run_zeropool(
     *arguments: str,
     cwd: Path | None = None,
-    extra_env: Mapping[str, str] = {},  # noqa: B006 - read only
+    extra_env: Mapping[str, str] = {},
     timeout_s: float = 30.0,
 ) -> subprocess.CompletedProcess[str]:
     """Run one short `zeropool` command to its end."""
@@ -84,7 +91,7 @@ class Command:
         arguments: Sequence[str],
         *,
         cwd: Path | None = None,
-        extra_env: Mapping[str, str] = {},  # noqa: B006 - read only
+        extra_env: Mapping[str, str] = {},
         new_group: bool = True,
     ) -> None:
         self._output: list[str] = []
@@ -122,7 +129,9 @@ class Command:
     def pid(self) -> int:
         return self.process.pid
 
-    def wait_for_output(self, text: str, timeout_s: float = START_TIMEOUT_S, times: int = 1) -> None:
+    def wait_for_output(
+        self, text: str, timeout_s: float = START_TIMEOUT_S, times: int = 1
+    ) -> None:
         """Wait until it has printed ``text`` so many times."""
 
         def is_there() -> bool:
@@ -203,7 +212,7 @@ class Service(Command):
         *,
         workers: int = 2,
         arguments: Sequence[str] = (),
-        extra_env: Mapping[str, str] = {},  # noqa: B006 - read only
+        extra_env: Mapping[str, str] = {},
     ) -> None:
         self.endpoint = free_endpoint()
         self.config = folder / "zeropool.toml"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from zeropool.shared.config import Config, ModelSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
