@@ -23,6 +23,8 @@ from zeropool.shared.wire.session import Session
 #: Rows that a stream may have with workers or waiting for its caller's credit. Python and Node
 #: clients grant 100 at a time; this keeps workers busy while the next grant is on its way.
 STREAM_WINDOW_ROWS = 256
+#: The same in bytes of items that wait for credit: large predictions count by their size.
+STREAM_WINDOW_BYTES = 8 * 1024 * 1024
 
 _EMPTY_ARRAY = b"\x90"
 
@@ -343,13 +345,16 @@ class Stream(_Rows):
     def _has_fresh(self) -> bool:
         if not super()._has_fresh():
             return False
+        if self.held_bytes - self._args_bytes >= STREAM_WINDOW_BYTES:
+            return False
         return self._flying_rows + self.channel.backlog < STREAM_WINDOW_ROWS
 
     def _use(self, task: Task, result: Result, session: Session) -> None:
         self._flying_rows -= task.rows
         self._missing -= task.rows
-        for item in result.items:
-            session.send_item(self.channel, item)
+        for index, item in enumerate(result.items, task.first_index):
+            is_fine = len(item) <= self._max_reply_bytes
+            session.send_item(self.channel, item if is_fine else self._item_too_large(index))
         if self._missing == 0:
             self._finish(session)
         self._count_held()
@@ -360,6 +365,11 @@ class Stream(_Rows):
             session.end_stream(self.channel)
         if self.channel.state is State.CLOSED:
             self.end()
+
+    def _item_too_large(self, index: int) -> bytes:
+        error = self._too_large()
+        failed = {"index": index, "error": {"name": error.wire_name, "message": str(error)}}
+        return msgspec.msgpack.encode(failed)
 
     def _count_held(self) -> None:
         # At most the window and one task: what it costs is bounded.

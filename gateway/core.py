@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -18,7 +17,8 @@ import msgspec
 from zeropool.gateway.calls import Batch, Call, Order, Stream, Unary
 from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Reply, Tell
 from zeropool.gateway.dispatcher import Dispatcher
-from zeropool.gateway.fleet import Fleet, Worker, WorkerState
+from zeropool.gateway.fleet import STALLED_AFTER_S, Fleet, Worker, WorkerState
+from zeropool.gateway.limits import Limits
 from zeropool.gateway.lobby import Lobby, due_at
 from zeropool.gateway.rows import RowCursor, task_rows
 from zeropool.gateway.service import ModelMethod, OwnMethod, Service, Shape
@@ -43,18 +43,6 @@ MAX_HOPS = 8
 CONNECT_TIMEOUT_S = 5.0
 
 _SHUTTING_DOWN = "the service is shutting down; call again"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What bounds the gateway; the meaning of each is documented with the configuration."""
-
-    max_request_bytes: int
-    max_reply_bytes: int
-    max_held_bytes: int
-    max_attempts: int
-    startup_grace_s: float
-    stream_idle_s: float
 
 
 class GatewayState(enum.Enum):
@@ -90,6 +78,7 @@ class Gateway:
         self._calls = Rate()
         self._commands: list[Command] = []
         self._beat_workers_at = now + jobs.BEAT_INTERVAL_S
+        self._reclaim_at = now
         #: Calls for methods that a worker may yet bring.
         self._lobby = Lobby(limits.max_held_bytes)
 
@@ -328,6 +317,8 @@ class Gateway:
         deadlines = [self._beat_workers_at]
         cores = (self.session.next_deadline(), self.dispatcher.next_deadline())
         deadlines.extend(deadline for deadline in cores if deadline is not None)
+        if len(self.dispatcher.ledger):
+            deadlines.append(self._reclaim_at)
         if self._lobby:
             deadlines.append(self._started_at + self._limits.startup_grace_s)
             deadlines.append(self._lobby.next_deadline())
@@ -338,6 +329,9 @@ class Gateway:
         self._now = now
         self._callers_lost(self.session.tick(now))
         self.dispatcher.tick(now)
+        if now >= self._reclaim_at:
+            self._reclaim_at = now + STALLED_AFTER_S
+            self.dispatcher.reclaim(now)
         self._refuse_overdue(now)
         if self._lobby and not self._is_starting(now):
             self._leave_lobby(now)
@@ -368,12 +362,13 @@ class Gateway:
     def take_commands(self, now: float) -> list[Command]:
         """Decide what to dispatch, and return everything there is to do, in order."""
         commands, self._commands = self._commands, []
-        for assignment in self.dispatcher.dispatch(now):
-            frame = jobs.encode(jobs.Jobs(self.incarnation, assignment.jobs))
-            commands.append(Tell(assignment.worker_id, frame))
+        # First what is cancelled: a job that is taken back may go to the same worker again.
         for cancellation in self.dispatcher.take_cancellations():
             frame = jobs.encode(jobs.Cancel(self.incarnation, cancellation.job_ids))
             commands.append(Tell(cancellation.worker_id, frame))
+        for assignment in self.dispatcher.dispatch(now):
+            frame = jobs.encode(jobs.Jobs(self.incarnation, assignment.jobs))
+            commands.append(Tell(assignment.worker_id, frame))
         commands.extend(Reply(*outgoing) for outgoing in self.session.take_outgoing())
         return commands
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from itertools import count
 
 import msgspec
 
 from zeropool.gateway.calls import Call, Task
-from zeropool.gateway.fleet import Fleet, Worker
+from zeropool.gateway.fleet import MAX_BACKLOG_S, Fleet, Worker
 from zeropool.gateway.ledger import Ledger
 from zeropool.gateway.queue import CallQueue
 from zeropool.shared.errors import Overloaded, WorkerLost, ZeropoolError
@@ -62,6 +62,8 @@ class Dispatcher:
         self._deadlines: list[tuple[float, int, Call]] = []
         self._next_id = count(1)
         self._cancellations: dict[str, list[int]] = {}
+        #: Tasks whose worker died: any of them may have killed it, so each runs alone now.
+        self._suspects: deque[Task] = deque()
 
     def __repr__(self) -> str:
         return (
@@ -143,17 +145,41 @@ class Dispatcher:
     def dispatch(self, now: float) -> list[Assignment]:
         """Give waiting calls to workers that can soon start them."""
         jobs: dict[str, list[Job]] = {}
+        reserved = self._dispatch_suspects(jobs, now) if self._suspects else None
         for queue in self.queues.values():
             if queue.waiting:
-                self._dispatch_model(queue, jobs, now)
+                self._dispatch_model(queue, jobs, now, reserved)
         return [Assignment(worker_id, batch) for worker_id, batch in jobs.items()]
 
-    def _dispatch_model(self, queue: CallQueue, jobs: dict[str, list[Job]], now: float) -> None:
+    def _dispatch_suspects(self, jobs: dict[str, list[Job]], now: float) -> Worker | None:
+        """Give suspects to idle workers. Return a worker that gets nothing until it is idle.
+
+        One worker at a time is kept free for them, as a busy pool may have no idle one for long.
+        """
+        reserved: Worker | None = None
+        waiting: deque[Task] = deque()
+        for task in self._suspects:
+            if task.call.is_over:
+                continue
+            workers = self._fleet.holding(task.call.model)
+            idlest = min(workers, key=lambda worker: worker.held_rows, default=None)
+            if idlest is not None and idlest.held_rows == 0:
+                job = self._assign(task, idlest, MAX_BACKLOG_S, now)
+                jobs.setdefault(idlest.worker_id, []).append(job)
+                continue
+            reserved = reserved or idlest
+            waiting.append(task)
+        self._suspects = waiting
+        return reserved
+
+    def _dispatch_model(
+        self, queue: CallQueue, jobs: dict[str, list[Job]], now: float, reserved: Worker | None
+    ) -> None:
         model = queue.info.qualified_name
         free = [
             (worker.backlog_s, worker.held_rows, order, worker)
             for order, worker in enumerate(self._fleet.holding(model))
-            if worker.can_take(now)
+            if worker.can_take(now) and worker is not reserved
         ]
         heapq.heapify(free)
         while free:
@@ -164,7 +190,8 @@ class Dispatcher:
             task = self._take(call)
             if task is None:
                 continue
-            jobs.setdefault(worker.worker_id, []).append(self._assign(task, worker, queue, now))
+            job = self._assign(task, worker, queue.cost_s(task.rows), now)
+            jobs.setdefault(worker.worker_id, []).append(job)
             if call.has_work:
                 queue.append(call)
             if worker.can_take(now):
@@ -179,9 +206,9 @@ class Dispatcher:
             self._fail(call, error)
             return None
 
-    def _assign(self, task: Task, worker: Worker, queue: CallQueue, now: float) -> Job:
+    def _assign(self, task: Task, worker: Worker, cost_s: float, now: float) -> Job:
         call = task.call
-        task.cost_s = queue.cost_s(task.rows)
+        task.cost_s = cost_s
         self.ledger.sent(task, worker.worker_id)
         worker.took(task.rows, task.cost_s, now)
         is_call = task.kind is Kind.CALL
@@ -232,8 +259,9 @@ class Dispatcher:
 
     def worker_lost(self, worker_id: str) -> None:
         """A worker died: what it had moves to others, or ends with `WorkerLost`."""
-        for task in reversed(self.ledger.owner_lost(worker_id)):
+        for task in self.ledger.owner_lost(worker_id):
             task.deaths += 1
+            task.owner = ""
             call = task.call
             if call.is_over:
                 continue
@@ -245,7 +273,7 @@ class Dispatcher:
                 self._fail(call, WorkerLost(error))
             else:
                 self.redispatched += 1
-                self._retry(task)
+                self._suspects.append(task)
         self._cancellations.pop(worker_id, None)
 
     def worker_left(self, worker_id: str) -> None:
@@ -253,6 +281,24 @@ class Dispatcher:
         for task in reversed(self.ledger.owner_lost(worker_id)):
             self._retry(task)
         self._cancellations.pop(worker_id, None)
+
+    def reclaim(self, now: float) -> None:
+        """Take back what stalled workers cannot have started: others may be free for it.
+
+        A worker is given work ahead where its model is known as fast; a call that takes long for
+        once must not keep that. Should a result come after all, it is dropped as stale.
+        """
+        for worker in self._fleet:
+            oldest = self.ledger.oldest_of(worker.worker_id)
+            if oldest is None or not worker.is_stalled(now):
+                continue
+            rows = self.queues[oldest.call.model].info.max_batch_size
+            for task in reversed(self.ledger.surely_waiting(worker.worker_id, rows)):
+                if self.queues[task.call.model].info.retry_safe:
+                    self.ledger.take_back(task)
+                    worker.lost(task.rows, task.cost_s)
+                    self._cancellations.setdefault(worker.worker_id, []).append(task.job_id)
+                    self._retry(task)
 
     def _retry(self, task: Task) -> None:
         call = task.call
@@ -295,7 +341,8 @@ class Dispatcher:
 
     def _forget(self, call: Call, outcome: str) -> None:
         for task in call.flying.values():
-            self._cancellations.setdefault(task.owner, []).append(task.job_id)
+            if task.owner:
+                self._cancellations.setdefault(task.owner, []).append(task.job_id)
         del self._calls[call.channel.key]
         self.held_bytes -= call.held_bytes
         self.outcomes[call.model, outcome] += 1

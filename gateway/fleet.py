@@ -64,7 +64,11 @@ class Worker:
             return True
         if self.held_rows >= self.credit or self.backlog_s >= MAX_BACKLOG_S:
             return False
-        return now - self.progress_at < STALLED_AFTER_S
+        return not self.is_stalled(now)
+
+    def is_stalled(self, now: float) -> bool:
+        """Tell whether it holds work and has been silent for longer than its work should take."""
+        return self.held_rows > 0 and now - self.progress_at >= STALLED_AFTER_S
 
     def took(self, rows: int, cost_s: float, now: float) -> None:
         """A task was sent to it."""
@@ -76,6 +80,10 @@ class Worker:
     def gave(self, rows: int, cost_s: float, now: float) -> None:
         """It answered or returned a task."""
         self.progress_at = now
+        self.lost(rows, cost_s)
+
+    def lost(self, rows: int, cost_s: float) -> None:
+        """A task was taken from it."""
         self.held_rows -= rows
         # Sums of floats drift; an idle worker has no backlog.
         self.backlog_s = self.backlog_s - cost_s if self.held_rows else 0.0

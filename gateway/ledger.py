@@ -11,6 +11,7 @@ import enum
 from collections import Counter
 
 from zeropool.gateway.calls import Task
+from zeropool.shared.jobs import Kind
 
 
 class Stale(enum.Enum):
@@ -61,6 +62,34 @@ class Ledger:
         for task in tasks:
             self._remove(task)
         return tasks
+
+    def surely_waiting(self, owner: str, max_batch_rows: int) -> list[Task]:
+        """What a worker that runs something cannot have started, in the order of sending.
+
+        It runs one batch at a time, which began with its oldest task; up to ``max_batch_rows``
+        calls of the same model may be in it.
+        """
+        tasks = iter(self._by_owner.get(owner, {}).values())
+        oldest = next(tasks, None)
+        if oldest is None:
+            return []
+        room = max_batch_rows - 1 if oldest.kind is Kind.CALL else 0
+        waiting: list[Task] = []
+        for task in tasks:
+            may_run = task.kind is Kind.CALL and task.call.model == oldest.call.model
+            if may_run and room > 0:
+                room -= 1
+            else:
+                waiting.append(task)
+        return waiting
+
+    def take_back(self, task: Task) -> None:
+        """The attempt ends without a result: one that comes after all will not count."""
+        self._remove(task)
+
+    def oldest_of(self, owner: str) -> Task | None:
+        """The task that a worker has had for longest."""
+        return next(iter(self._by_owner.get(owner, {}).values()), None)
 
     def owned_by(self, owner: str) -> int:
         """Number of tasks a worker has."""

@@ -21,7 +21,8 @@ import zmq
 
 from zeropool.gateway.binding import bind, unlink_ipc
 from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Reply, Tell
-from zeropool.gateway.core import Gateway, Limits
+from zeropool.gateway.core import Gateway
+from zeropool.gateway.limits import Limits
 from zeropool.gateway.link import WorkerLink
 from zeropool.gateway.unread import RETRY_INTERVAL_S, Unread
 from zeropool.shared.config import Config
@@ -34,8 +35,10 @@ log = logging.getLogger("zeropool.gateway")
 
 #: Messages taken from one socket before the others get their turn.
 MAX_DRAIN = 256
-#: Messages that libzmq holds for one client, each way.
-CLIENT_HIGH_WATER = 1000
+#: Messages that libzmq holds of one client, and for one client. It counts no bytes, so what it
+#: holds must be little: what a client does not read is counted, and bounded, in `Unread`.
+RECEIVE_HIGH_WATER = 256
+SEND_HIGH_WATER = 64
 #: libzmq drops a connection over its frame limit without a word; the configured limit, which
 #: gives the caller a named error, must be met first.
 FRAME_MARGIN_BYTES = 1024 * 1024
@@ -109,8 +112,8 @@ class Server:
         self._context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
         self._clients = self._context.socket(zmq.ROUTER)
         self._clients.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self._clients.setsockopt(zmq.RCVHWM, CLIENT_HIGH_WATER)
-        self._clients.setsockopt(zmq.SNDHWM, CLIENT_HIGH_WATER)
+        self._clients.setsockopt(zmq.RCVHWM, RECEIVE_HIGH_WATER)
+        self._clients.setsockopt(zmq.SNDHWM, SEND_HIGH_WATER)
         self._clients.setsockopt(
             zmq.MAXMSGSIZE, self._settings.max_request_bytes + FRAME_MARGIN_BYTES
         )

@@ -10,7 +10,7 @@ from collections import deque
 from zeropool.shared.wire.channel import Route
 
 #: How long to leave a full connection alone: libzmq does not tell which one has room again.
-RETRY_INTERVAL_S = 0.010
+RETRY_INTERVAL_S = 0.001
 
 
 class Unread:

@@ -141,7 +141,6 @@ def test_a_reply_that_is_too_large_is_refused(wide, method, argument):
         assert dealer.ask("wide_predict", 3) == ("OK", ["xxx"])
 
 
-@pytest.mark.xfail(strict=True, reason="the gateway does not look at the size of stream items")
 def test_an_item_of_a_stream_that_is_too_large_is_that_rows_error(wide):
     with RawDealer(wide.endpoint) as dealer:
         stream = dealer.request("wide_predict_stream", [3, 110_000, 4])
@@ -223,9 +222,6 @@ def test_a_client_that_reads_no_replies_is_cut_off(thrifty):
     cut_off_a_greedy_client(thrifty, reply_bytes=20_000, calls=4_000)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="libzmq holds 1,000 messages for a client, of whatever size, uncounted"
-)
 def test_large_replies_that_are_not_read_do_not_fill_the_memory(thrifty):
     gateway = thrifty.gateway_process()
     before = resident_bytes(gateway)
@@ -399,9 +395,6 @@ def test_a_call_that_must_not_be_repeated_is_not(deadly):
     assert deadly.output.count("died child=worker-") == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="calls that wait in a worker which dies count as its killers"
-)
 def test_calls_beside_a_row_that_kills_are_answered(deadly):
     with RawDealer(deadly.endpoint) as dealer:
         # The pace is known, so that several calls go to a worker at once.

@@ -95,9 +95,6 @@ def test_no_caller_was_lost(slow_service, slow_callers):
     }
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what a worker was given ahead stays with it when it becomes slow"
-)
 def test_a_model_that_is_slow_for_once_holds_up_nobody_while_a_worker_is_free(serve):
     models = model_tables("fixture_models.slow.SleepModel", "fixture_models.plain.EchoModel")
     service = serve(models, workers=2).ready()

@@ -11,8 +11,9 @@ import msgspec
 
 from zeropool.gateway.calls import Batch, Order, Stream, Unary
 from zeropool.gateway.commands import Connect, Disconnect, Log, Reply, Tell
-from zeropool.gateway.core import Gateway, Limits
+from zeropool.gateway.core import Gateway
 from zeropool.gateway.fleet import Worker, WorkerState
+from zeropool.gateway.limits import Limits
 from zeropool.gateway.rows import RowCursor
 from zeropool.shared import jobs
 from zeropool.shared.jobs import Job, Kind, Outcome, Result, RowError

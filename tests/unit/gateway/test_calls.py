@@ -220,6 +220,30 @@ def test_items_that_wait_for_credit_keep_the_window_closed(session, channel, gra
     assert not call.waits_for_caller
 
 
+def test_large_items_close_the_window_by_their_bytes(session, channel, grant, monkeypatch):
+    monkeypatch.setattr("zeropool.gateway.calls.STREAM_WINDOW_BYTES", 100)
+    call = stream(channel, list(range(20)), task_rows=2)
+    while call.has_work:
+        answer(call, call.take(channel.backlog + 1), session)
+    assert 100 <= call.held_bytes - len(pack([list(range(20))])) < 300
+    grant(call, 100)
+    assert call.has_work
+
+
+def test_an_item_that_is_too_large_is_that_rows_error(session, channel, grant):
+    call = stream(channel, [1, 2], max_reply_bytes=30)
+    task = call.take(1)
+    items = [pack({"index": 0, "prediction": "x" * 40}), pack({"index": 1, "prediction": 4})]
+    call.answered(task, Result(1, 1, Outcome.OK, b"", items), session, 0.0)
+    grant(call, 10)
+    error = {"name": "PayloadTooLarge", "message": "reply of over max_reply_bytes 30"}
+    assert sent(session) == [
+        ("STREAM", {"index": 0, "error": error}),
+        ("STREAM", {"index": 1, "prediction": 4}),
+        ("STREAM_DONE", None),
+    ]
+
+
 def test_a_task_that_came_back_leaves_the_window(channel):
     call = stream(channel, list(range(1000)), task_rows=64)
     tasks = take_all(call)

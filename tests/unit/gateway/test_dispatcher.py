@@ -192,11 +192,140 @@ def test_a_dead_workers_tasks_move_with_their_ids_and_a_new_attempt(
     before = dispatch()["w1"]
     fleet.remove("w1")
     dispatcher.worker_lost("w1")
-    ready("w2")
-    after = dispatch()["w2"]
+    ready("w2", "w3", "w4")
+    after = [job for jobs in dispatch().values() for job in jobs]
     assert [job.job_id for job in after] == [job.job_id for job in before]
     assert [job.attempt for job in after] == [2, 2, 2]
     assert dispatcher.redispatched == 3
+
+
+# Suspects
+
+
+@pytest.fixture
+def suspects(submit, ready, dispatch, dispatcher, fleet, fast):
+    """Makes calls whose worker died."""
+
+    def suspects(*names):
+        ready("dead")
+        calls = [submit(name) for name in names]
+        dispatch()
+        fleet.remove("dead")
+        dispatcher.worker_lost("dead")
+        return calls
+
+    return suspects
+
+
+def channels(assigned):
+    return {name: [job.reply_to for job in jobs] for name, jobs in assigned.items()}
+
+
+def test_each_task_of_a_dead_worker_runs_alone(suspects, submit, ready, dispatch, results, fleet):
+    suspects("a", "b")
+    submit("c")
+    ready("w1")
+    first = dispatch()
+    assert channels(first) == {"w1": [b"\xa1a"]}
+    assert not fleet.get("w1").can_take(0.0)
+    results("w1", result_of(first["w1"][0]))
+    second = dispatch()
+    assert channels(second) == {"w1": [b"\xa1b"]}
+    results("w1", result_of(second["w1"][0]))
+    assert channels(dispatch()) == {"w1": [b"\xa1c"]}
+
+
+def test_innocent_tasks_survive_the_company_of_a_poison_one(
+    session, suspects, ready, dispatch, results, dispatcher, fleet
+):
+    poison, innocent = suspects("p", "i")
+    for name in ("w1", "w2"):
+        ready(name)
+        for worker_id, jobs in dispatch().items():
+            if [job.reply_to for job in jobs] != [b"\xa1p"]:
+                results(worker_id, *map(result_of, jobs))
+        (killed,) = (worker for worker in fleet if worker.held_rows)
+        fleet.remove(killed.worker_id)
+        dispatcher.worker_lost(killed.worker_id)
+        ready("spare")
+    assert poison.error_name == "WorkerLost"
+    assert innocent.is_over
+    assert innocent.error_name == ""
+
+
+def test_a_busy_worker_is_kept_free_until_it_is_idle_for_a_suspect(
+    suspects, submit, ready, dispatch, results
+):
+    ready("w1", "w2")
+    submit("x")
+    submit("y")
+    busy = dispatch()
+    suspects_calls = suspects("s")
+    for name in "efgh":
+        submit(name)
+    assert channels(dispatch()) == {"w2": [b"\xa1e", b"\xa1f", b"\xa1g", b"\xa1h"]}
+    results("w1", *map(result_of, busy["w1"]))
+    assert channels(dispatch()) == {"w1": [b"\xa1s"]}
+    assert suspects_calls[0].flying
+
+
+def test_a_suspect_whose_caller_is_gone_is_forgotten(suspects, ready, dispatch, dispatcher):
+    (call,) = suspects("a")
+    dispatcher.caller_lost(call.channel)
+    ready("w1")
+    assert dispatch() == {}
+    assert dispatcher.take_cancellations() == []
+
+
+# Workers that stall
+
+
+def test_what_a_stalled_worker_cannot_have_started_goes_to_another(
+    submit, ready, dispatch, dispatcher, results, fleet, fast
+):
+    dispatcher.know(model_info(max_batch_size=2))
+    ready("w1")
+    for name in "abcd":
+        submit(name)
+    held = dispatch()["w1"]
+    ready("w2")
+    dispatcher.reclaim(0.049)
+    assert dispatch(0.049) == {}
+    dispatcher.reclaim(0.050)
+    (cancellation,) = dispatcher.take_cancellations()
+    assert cancellation.job_ids == [job.job_id for job in reversed(held[2:])]
+    moved = dispatch(0.050)["w2"]
+    assert [(job.job_id, job.attempt) for job in moved] == [
+        (held[2].job_id, 2),
+        (held[3].job_id, 2),
+    ]
+    results("w1", result_of(held[2]), now=0.1)
+    assert dispatcher.ledger.stale[Stale.WRONG_OWNER] == 1
+    assert fleet.get("w1").held_rows == 2
+
+
+def test_a_task_of_rows_runs_alone_so_all_behind_it_is_taken_back(
+    submit, ready, dispatch, dispatcher, fast
+):
+    ready("w1")
+    submit("b", lambda chan: batch(chan, [1, 2], task_rows=2))
+    submit("c")
+    dispatch()
+    dispatcher.reclaim(1.0)
+    assert dispatcher.ledger.owned_by("w1") == 1
+    assert dispatcher.waiting == 1
+
+
+def test_a_model_that_is_not_retry_safe_stays_with_a_stalled_worker(
+    submit, ready, dispatch, dispatcher, fast
+):
+    dispatcher.know(model_info(max_batch_size=1, retry_safe=False))
+    ready("w1")
+    submit("a")
+    submit("b")
+    dispatch()
+    dispatcher.reclaim(1.0)
+    assert dispatcher.ledger.owned_by("w1") == 2
 
 
 def test_a_task_that_kills_workers_is_stopped(session, submit, ready, dispatch, dispatcher, fleet):
