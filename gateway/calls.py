@@ -83,12 +83,13 @@ class Call(abc.ABC):
         self._limit_s = order.limit_s
         self._max_reply_bytes = order.max_reply_bytes
         self._due_at = order.due_at
-        self._returned: deque[Task] = deque()
+        #: Made when the first task comes back; few ever do.
+        self._returned: deque[Task] | None = None
 
     def __repr__(self) -> str:
         return (
             f"<{type(self).__name__} {self.model} flying={len(self.flying)} "
-            f"returned={len(self._returned)} over={self.is_over}>"
+            f"returned={len(self._returned or ())} over={self.is_over}>"
         )
 
     @property
@@ -109,8 +110,11 @@ class Call(abc.ABC):
     def put_back(self, task: Task) -> None:
         """A task that was taken comes back unanswered, and is the next to be taken."""
         self.flying.pop(task.job_id, None)
-        if not self.is_over:
-            self._returned.appendleft(task)
+        if self.is_over:
+            return
+        if self._returned is None:
+            self._returned = deque()
+        self._returned.appendleft(task)
 
     def answered(self, task: Task, result: Result, session: Session, now: float) -> None:
         """Take the result of a task that was taken; reply when it was the last one."""
@@ -135,7 +139,7 @@ class Call(abc.ABC):
     def end(self) -> None:
         """Nobody waits any more, or the reply is on its way: let go of everything held."""
         self.is_over = True
-        self._returned.clear()
+        self._returned = None
         self._forget()
 
     def progress(self, now: float) -> None:

@@ -16,7 +16,7 @@ from itertools import count
 import msgspec
 
 from zeropool.gateway.calls import Call, Task
-from zeropool.gateway.fleet import MAX_BACKLOG_S, Fleet, Worker
+from zeropool.gateway.fleet import MAX_BACKLOG_S, Fleet, FreeWorkers, Worker
 from zeropool.gateway.ledger import Ledger
 from zeropool.gateway.queue import CallQueue
 from zeropool.shared.errors import Overloaded, WorkerLost, ZeropoolError
@@ -176,28 +176,28 @@ class Dispatcher:
         self, queue: CallQueue, jobs: dict[str, list[Job]], now: float, reserved: Worker | None
     ) -> None:
         model = queue.info.qualified_name
-        free = [
-            (worker.backlog_s, worker.held_rows, order, worker)
-            for order, worker in enumerate(self._fleet.holding(model))
-            if worker.can_take(now) and worker is not reserved
-        ]
-        heapq.heapify(free)
+        free = FreeWorkers(
+            [
+                worker
+                for worker in self._fleet.holding(model)
+                if worker.can_take(now) and worker is not reserved
+            ]
+        )
         while free:
             call = queue.pop()
             if call is None:
                 return
-            *_, order, worker = free[0]
             task = self._take(call)
             if task is None:
                 continue
-            job = self._assign(task, worker, queue.cost_s(task.rows), now)
+            cost_s = queue.cost_s(task.rows)
+            worker = free.choose(cost_s)
+            job = self._assign(task, worker, cost_s, now)
             jobs.setdefault(worker.worker_id, []).append(job)
             if call.has_work:
                 queue.append(call)
-            if worker.can_take(now):
-                heapq.heapreplace(free, (worker.backlog_s, worker.held_rows, order, worker))
-            else:
-                heapq.heappop(free)
+            if not worker.can_take(now):
+                free.remove(worker)
 
     def _take(self, call: Call) -> Task | None:
         try:

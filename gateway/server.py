@@ -33,8 +33,11 @@ from zeropool.shared.wire.channel import Route
 
 log = logging.getLogger("zeropool.gateway")
 
-#: Messages taken from one socket before the others get their turn.
-MAX_DRAIN = 256
+#: Messages taken from the clients before the first of them go to workers, which can then begin:
+#: with 256, 64 calls in flight moved through gateway and workers as one block. See `fleet.PACK_S`.
+MAX_CLIENT_DRAIN = 16
+#: Messages taken from the workers before others get their turn; each holds a batch of results.
+MAX_RESULT_DRAIN = 16
 #: Messages that libzmq holds of one client, and for one client. It counts no bytes, so what it
 #: holds must be little: what a client does not read is counted, and bounded, in `Unread`.
 RECEIVE_HIGH_WATER = 256
@@ -50,7 +53,6 @@ FLUSH_MS = 3_000
 # Plain integers: an operation on pyzmq's flags costs as much as a call into libzmq.
 _NOBLOCK = int(zmq.NOBLOCK)
 _NOBLOCK_MORE = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
-_RCVMORE = int(zmq.RCVMORE)
 
 
 class Server:
@@ -173,21 +175,23 @@ class Server:
         return poll_timeout_ms(deadline, self._clock())
 
     def _drain_clients(self, now: float) -> None:
-        receive, has_more = self._clients.recv, self._clients.getsockopt
+        receive = self._clients.recv
         take = self._core.client_message
         try:
-            for _ in range(MAX_DRAIN):
+            for _ in range(MAX_CLIENT_DRAIN):
                 # Half the cost of recv_multipart. A ROUTER's message has at least two frames.
-                frames = [receive(_NOBLOCK), receive(_NOBLOCK)]
-                while has_more(_RCVMORE):
-                    frames.append(receive(_NOBLOCK))
+                frames, has_more = [receive(_NOBLOCK)], True
+                while has_more:
+                    frame = receive(_NOBLOCK, copy=False)
+                    frames.append(frame.bytes)
+                    has_more = frame.more
                 take(frames, now)
         except zmq.Again:
             pass
 
     def _drain_results(self, now: float) -> None:
         try:
-            for _ in range(MAX_DRAIN):
+            for _ in range(MAX_RESULT_DRAIN):
                 frames = self._results.recv_multipart(zmq.NOBLOCK)
                 for frame in frames:
                     self._core.worker_message(frame, now)
@@ -212,13 +216,14 @@ class Server:
     def _carry_out(self, now: float) -> None:
         while commands := self._core.take_commands(now):
             for command in commands:
-                self._do(command, now)
+                if type(command) is Reply:
+                    self._reply(command.route, command.payload, now)
+                else:
+                    self._do(command)
             self._gone.clear()
 
-    def _do(self, command: Command, now: float) -> None:
+    def _do(self, command: Command) -> None:
         match command:
-            case Reply():
-                self._reply(command.route, command.payload, now)
             case Tell():
                 self._tell(command.worker_id, command.frame)
             case Connect():
@@ -229,10 +234,10 @@ class Server:
                 _log_note(command)
 
     def _reply(self, route: Route, payload: bytes, now: float) -> None:
-        if route in self._gone:
+        if self._gone and route in self._gone:
             # What follows a gap would mislead: a stream's items have no numbers of their own.
             return
-        if self._unread.holds(route):
+        if self._unread and self._unread.holds(route):
             self._keep_unread(route, payload, now)
             return
         try:
