@@ -128,6 +128,10 @@ class Call(abc.ABC):
     def granted(self, session: Session, now: float) -> None:  # noqa: B027 - a hook
         """The caller granted credit; only a stream has use for it."""
 
+    def answer_if_empty(self, session: Session) -> bool:  # noqa: ARG002 - for calls over rows
+        """Reply to a call that asks for nothing; there is nothing to dispatch."""
+        return False
+
     def fail(self, error: ZeropoolError, session: Session) -> None:
         """End the call with an error."""
         self.end()
@@ -207,7 +211,7 @@ class _Rows(Call):
         self._missing = rows.total
 
     def answer_if_empty(self, session: Session) -> bool:
-        """Reply to a call over no rows at once: there is nothing to dispatch."""
+        """As for any call; a call over no rows asks for nothing."""
         if self._missing:
             return False
         self._finish(session)

@@ -147,9 +147,8 @@ class Gateway:
             raise Draining(_SHUTTING_DOWN)
         self.dispatcher.check_room(method.model, len(request.event.args))
         call = self._call(method, request, now)
-        if isinstance(call, Batch | Stream) and call.answer_if_empty(self.session):
-            return
-        self.dispatcher.submit(call)
+        if not call.answer_if_empty(self.session):
+            self.dispatcher.submit(call)
 
     def _call(self, method: ModelMethod, request: Requested, now: float) -> Call:
         info = self.service.models[method.model]

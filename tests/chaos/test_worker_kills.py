@@ -64,7 +64,7 @@ def test_every_call_has_exactly_one_right_answer_while_workers_are_killed(serve)
     started_at = time.monotonic()
     for asker in askers:
         asker.start()
-    victims = random.Random(SEED)  # noqa: S311 - a choice that can be repeated
+    victims = random.Random(SEED)
     kills = 0
     while not all(asker.has_answers.is_set() for asker in askers):
         kills += kill_one_worker(service, victims)

@@ -100,9 +100,9 @@ def test_tasks_are_spread_evenly_and_sent_together(submit, ready, dispatch, stea
 
 def test_cheap_tasks_fill_one_worker_before_the_next(submit, ready, dispatch, fast):
     ready("w1", "w2")
-    for name in "abcdefgh":
+    for name in "abcdefghijklm":
         submit(name)
-    assert {name: len(jobs) for name, jobs in dispatch().items()} == {"w1": 5, "w2": 3}
+    assert {name: len(jobs) for name, jobs in dispatch().items()} == {"w1": 10, "w2": 3}
 
 
 def test_a_batch_whose_tasks_are_not_cheap_is_spread_however_cheap_its_rows_are(
