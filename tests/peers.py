@@ -4,6 +4,7 @@ Their scripts are in tests/interop. gevent must not enter the pytest process, an
 hangs is killed when its time is over.
 """
 
+import functools
 import json
 import os
 import shutil
@@ -18,8 +19,16 @@ import pytest
 INTEROP = Path(__file__).parent / "interop"
 NODE_RIG = INTEROP / "node"
 PYTHON_SCRIPTS = INTEROP / "python"
-#: npm writes this file last.
+NPM_TIMEOUT_S = 100.0
+#: npm writes this file last: it is missing or old after an installation that was cut short.
 NPM_STAMP = NODE_RIG / "node_modules" / ".package-lock.json"
+NPM_SOURCES = (
+    NODE_RIG / ".npmrc",
+    NODE_RIG / "package.json",
+    NODE_RIG / "package-lock.json",
+    NODE_RIG / "zeromq-v5-shim" / "index.js",
+    NODE_RIG / "zeromq-v5-shim" / "package.json",
+)
 
 
 class Peer:
@@ -66,9 +75,42 @@ def python_peer(script: str, *arguments: object) -> Peer:
     return Peer([sys.executable, PYTHON_SCRIPTS / script, *arguments])
 
 
-def has_node() -> bool:
-    """The Node client is installed; tests/interop does that where npm is there."""
-    return shutil.which("node") is not None and NPM_STAMP.exists()
+@functools.cache
+def missing_node() -> str:
+    """Why there is no zerorpc-node here; empty where there is. It is installed where it is due."""
+    for command in ("node", "npm"):
+        if shutil.which(command) is None:
+            return f"zerorpc-node cannot run: no `{command}` on PATH"
+    if not _npm_is_due():
+        return ""
+    try:
+        npm = subprocess.run(
+            ["npm", "ci"],
+            cwd=NODE_RIG,
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=NPM_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        return f"`npm ci` had no end after {NPM_TIMEOUT_S} s"
+    return f"`npm ci` ended with code {npm.returncode}:\n{npm.stderr}" if npm.returncode else ""
+
+
+def _npm_is_due() -> bool:
+    if not NPM_STAMP.exists():
+        return True
+    return any(path.stat().st_mtime > NPM_STAMP.stat().st_mtime for path in NPM_SOURCES)
+
+
+def require_node() -> None:
+    """Skip the test where there is no zerorpc-node, or fail it where there has to be one."""
+    reason = missing_node()
+    if not reason:
+        return
+    if os.environ.get("ZEROPOOL_REQUIRE_NODE") == "1":
+        pytest.fail(reason)
+    pytest.skip(f"{reason} (ZEROPOOL_REQUIRE_NODE=1 makes this a failure)")
 
 
 def node_peer(script: str, *arguments: object, call_timeout_s: int) -> Peer:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from harness import Service, model_tables, wait_until
-from peers import Peer, has_node, node_peer, python_peer
+from peers import Peer, missing_node, node_peer, python_peer, require_node
 from raw_dealer import RawDealer
 
 SLOW_S = 20
@@ -48,7 +48,7 @@ def slow_callers(slow_service: Service) -> Iterator[dict[str, Peer]]:
         "sleeper": python_peer("call.py", *patience, endpoint, "sleeper_predict", SLEEP),
         "busy": python_peer("call.py", *patience, endpoint, "busy_predict", COMPUTE),
     }
-    if has_node():
+    if not missing_node():
         callers["node"] = node_peer(
             "call.js", endpoint, "sleeper_predict", SLEEP, call_timeout_s=CALL_TIMEOUT_S
         )
@@ -80,8 +80,8 @@ def test_an_unmodified_python_client_gets_the_answer_of_a_model_that_computes(sl
     assert result["rounds"] > 0
 
 
-@pytest.mark.skipif(not has_node(), reason="zerorpc-node is not installed")
 def test_an_unmodified_node_client_gets_the_answer_of_a_model_that_sleeps(slow_callers):
+    require_node()
     assert slow_callers["node"].answer(PEER_TIMEOUT_S) == {"result": {"slept_s": SLOW_S}}
 
 

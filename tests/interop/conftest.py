@@ -6,8 +6,6 @@ that is the fixture `iris_gateway`.
 """
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +16,7 @@ from typing import Any
 import pytest
 from bare_dealer import BareDealer
 from iris_facts import SETOSA
+from peers import require_node
 
 HERE = Path(__file__).parent
 NODE_RIG = HERE / "node"
@@ -25,17 +24,6 @@ PYTHON_SCRIPTS = HERE / "python"
 
 # Below pytest-timeout's 120 s, so that a hanging peer is reported with its own output.
 PEER_TIMEOUT_S = 60.0
-NPM_TIMEOUT_S = 100.0
-
-# npm writes this file last: it is missing or old after an installation that was cut short.
-NPM_STAMP = NODE_RIG / "node_modules" / ".package-lock.json"
-NPM_SOURCES = (
-    NODE_RIG / ".npmrc",
-    NODE_RIG / "package.json",
-    NODE_RIG / "package-lock.json",
-    NODE_RIG / "zeromq-v5-shim" / "index.js",
-    NODE_RIG / "zeromq-v5-shim" / "package.json",
-)
 
 Peer = Callable[..., dict[str, Any]]
 
@@ -63,38 +51,10 @@ def run_python(script: str, *args: object, timeout_s: float = PEER_TIMEOUT_S) ->
     return run_peer([sys.executable, str(PYTHON_SCRIPTS / script), *map(str, args)], timeout_s)
 
 
-def give_up_on_node(reason: str) -> None:
-    if os.environ.get("ZEROPOOL_REQUIRE_NODE") == "1":
-        pytest.fail(reason)
-    pytest.skip(f"{reason} (ZEROPOOL_REQUIRE_NODE=1 makes this a failure)")
-
-
-def npm_is_due() -> bool:
-    if not NPM_STAMP.exists():
-        return True
-    return any(path.stat().st_mtime > NPM_STAMP.stat().st_mtime for path in NPM_SOURCES)
-
-
 @pytest.fixture(scope="session")
 def node() -> Peer:
     """Runs `node/SCRIPT ARGS…`: `node(script, *args, timeout_s=60) -> dict`."""
-    for command in ("node", "npm"):
-        if shutil.which(command) is None:
-            give_up_on_node(f"zerorpc-node cannot run: no `{command}` on PATH")
-    if npm_is_due():
-        try:
-            npm = subprocess.run(
-                ["npm", "ci"],
-                cwd=NODE_RIG,
-                capture_output=True,
-                check=False,
-                text=True,
-                timeout=NPM_TIMEOUT_S,
-            )
-        except subprocess.TimeoutExpired:
-            give_up_on_node(f"`npm ci` had no end after {NPM_TIMEOUT_S} s")
-        if npm.returncode != 0:
-            give_up_on_node(f"`npm ci` ended with code {npm.returncode}:\n{npm.stderr}")
+    require_node()
     return run_node
 
 
