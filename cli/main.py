@@ -185,17 +185,19 @@ def _load(options: argparse.Namespace) -> Config:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
     if not 0 < seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text}: expected a number > 0")
     return seconds
 
 
 def _index(text: str) -> int:
-    index = int(text)
-    if index < 0:
+    if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text}: expected an integer ≥ 0")
-    return index
+    return int(text)
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

@@ -28,7 +28,9 @@ from multiprocess import resource_tracker
 
 from zeropool.cli.children import EXIT_CONFIG, gateway_child, worker_child
 from zeropool.cli.slots import Slots
+from zeropool.shared import endpoints
 from zeropool.shared.config import DEFAULT_BIND, Config, client_endpoint
+from zeropool.shared.errors import ConfigError
 from zeropool.shared.examples import example_row
 from zeropool.shared.logs import fields
 from zeropool.shared.model import ModelInfo
@@ -38,6 +40,8 @@ from zeropool.shared.signals import Signals
 log = logging.getLogger("zeropool.serve")
 
 GATEWAY = "gateway"
+#: Workers name their sockets by their ids.
+WORKER_ID_CHARS = 16
 #: What a stopping child needs beside its drain time: to flush, to close models.
 STOP_MARGIN_S = 5.0
 #: Ctrl-C is in a hurry.
@@ -73,6 +77,7 @@ class Serve:
         self._slots = Slots([GATEWAY, *self._workers], now=self._clock())
         self._runtime_dir = Path(tempfile.mkdtemp(prefix="zeropool-"))
         try:
+            self._check_paths()
             while self._exit_code is None:
                 self._step()
         finally:
@@ -84,6 +89,16 @@ class Serve:
     @property
     def _endpoint(self) -> str:
         return self._config.gateway.workers_bind or f"ipc://{self._runtime_dir}/gateway.ipc"
+
+    def _check_paths(self) -> None:
+        longest = f"ipc://{self._runtime_dir}/worker-{'0' * WORKER_ID_CHARS}.ipc"
+        try:
+            endpoints.check(longest, endpoints.Use.BIND)
+        except ValueError as error:
+            raise ConfigError(
+                f"temporary directory {self._runtime_dir}: too long for sockets in it ({error}); "
+                "set TMPDIR to a shorter one"
+            ) from error
 
     # The loop
 

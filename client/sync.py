@@ -64,6 +64,7 @@ class Client:
         self._heartbeat_s = heartbeat_s
         self._session = Session(Role.CLIENT, beat_interval_s=heartbeat_s)
         self._signals: dict[bytes, deque[Signal]] = {}
+        self._unsent: deque[bytes] = deque()
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._is_connected = False
 
@@ -221,7 +222,8 @@ class Client:
         wake_at = self._session.next_deadline()
         if deadline is not None:
             wake_at = deadline if wake_at is None else min(wake_at, deadline)
-        self._socket.poll(None if wake_at is None else poll_timeout_ms(wake_at, now))
+        timeout_ms = None if wake_at is None else poll_timeout_ms(wake_at, now)
+        self._socket.poll(timeout_ms, zmq.POLLIN | zmq.POLLOUT if self._unsent else zmq.POLLIN)
 
     def _receive(self, now: float) -> None:
         try:
@@ -239,8 +241,14 @@ class Client:
             inbox.append(signal)
 
     def _flush(self) -> None:
-        for _, payload in self._session.take_outgoing():
-            self._socket.send_multipart([b"", payload])
+        self._unsent.extend(payload for _, payload in self._session.take_outgoing())
+        try:
+            while self._unsent:
+                self._socket.send_multipart([b"", self._unsent[0]], zmq.NOBLOCK)
+                self._unsent.popleft()
+        except zmq.Again:
+            # A server that has been away for a thousand messages; _wait() waits for room, too.
+            pass
 
 
 def _remote_error(failure: RemoteFailure) -> Exception:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 from collections import deque
+from collections.abc import Callable
 
 import msgspec
 
@@ -200,11 +201,14 @@ class Unary(Call):
 
 
 class _Rows(Call):
-    """A call over many rows, which makes its tasks from the front of what is left."""
+    """A call over many rows, which makes its tasks from the front of what is left.
+
+    ``task_rows`` says how many rows the next task is to have.
+    """
 
     kind: Kind
 
-    def __init__(self, order: Order, rows: RowCursor, *, task_rows: int) -> None:
+    def __init__(self, order: Order, rows: RowCursor, *, task_rows: Callable[[], int]) -> None:
         super().__init__(order)
         self._rows = rows
         self._task_rows = task_rows
@@ -221,7 +225,7 @@ class _Rows(Call):
         return self._rows.left > 0
 
     def _fresh(self, job_id: int) -> Task:
-        count = min(self._task_rows, self._rows.left)
+        count = min(self._task_rows(), self._rows.left)
         first_index = self._rows.total - self._rows.left
         return Task(job_id, self, self.kind, self._rows.next_rows(count), count, first_index)
 
@@ -237,7 +241,7 @@ class Batch(_Rows):
 
     kind = Kind.ROWS
 
-    def __init__(self, order: Order, rows: RowCursor, *, task_rows: int) -> None:
+    def __init__(self, order: Order, rows: RowCursor, *, task_rows: Callable[[], int]) -> None:
         super().__init__(order, rows, task_rows=task_rows)
         self._reply_bytes = 0
         self._bodies: dict[int, bytes] = {}
@@ -291,7 +295,9 @@ class Stream(_Rows):
 
     kind = Kind.ITEMS
 
-    def __init__(self, order: Order, rows: RowCursor, *, task_rows: int, idle_s: float) -> None:
+    def __init__(
+        self, order: Order, rows: RowCursor, *, task_rows: Callable[[], int], idle_s: float
+    ) -> None:
         super().__init__(order, rows, task_rows=task_rows)
         self._idle_s = idle_s
         self._args_bytes = self.held_bytes

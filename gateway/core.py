@@ -24,7 +24,6 @@ from zeropool.gateway.rows import RowCursor, task_rows
 from zeropool.gateway.service import ModelMethod, OwnMethod, Service, Shape
 from zeropool.gateway.status import Rate, snapshot
 from zeropool.shared import jobs
-from zeropool.shared.arguments import arguments
 from zeropool.shared.errors import (
     DeadlineExceeded,
     Draining,
@@ -39,6 +38,8 @@ from zeropool.shared.wire.session import Granted, Lost, Requested, Role, Session
 
 #: Frames that lead back to a client; more hops than any chain of devices in use.
 MAX_HOPS = 8
+#: The same in bytes: routing ids have at most 255 each.
+MAX_ROUTE_BYTES = MAX_HOPS * 255
 #: A worker that registered must be connected within this time, or register again.
 CONNECT_TIMEOUT_S = 5.0
 
@@ -100,8 +101,8 @@ class Gateway:
         self._now = now
         # zerorpc.Server's rule: the last frame is the payload, the one before it the delimiter.
         route = tuple(frames[:-2]) or (frames[0],)
-        if len(route) > MAX_HOPS:
-            self.dropped["too_many_hops"] += 1
+        if len(route) > MAX_HOPS or sum(map(len, route)) > MAX_ROUTE_BYTES:
+            self.dropped["route_too_long"] += 1
             return
         signal = self.session.receive(route, frames[-1], now)
         if type(signal) is Requested:
@@ -165,14 +166,18 @@ class Gateway:
         if method.shape is Shape.CALL:
             return Unary(order)
         rows = RowCursor(args, method.name)
-        workers = len(self.fleet.holding(method.model))
-        share = task_rows(rows.total, workers, info.max_batch_size)
+
+        def share() -> int:
+            workers = len(self.fleet.holding(method.model))
+            row_s = self.dispatcher.queues[method.model].row_s
+            return task_rows(self.service.models[method.model], row_s, rows.total, workers)
+
         if method.shape is Shape.BATCH:
             return Batch(order, rows, task_rows=share)
         return Stream(order, rows, task_rows=share, idle_s=self._limits.stream_idle_s)
 
     def _answer(self, method: OwnMethod, channel: Channel, event: Event) -> None:
-        value = self.service.answer(method, arguments(event.args, method.name))
+        value = self.service.answer(method, event.args)
         self.session.answer(channel, msgspec.msgpack.encode(value))
 
     def _refuse(self, channel: Channel, error: ZeropoolError) -> None:
@@ -331,6 +336,8 @@ class Gateway:
         if now >= self._reclaim_at:
             self._reclaim_at = now + STALLED_AFTER_S
             self.dispatcher.reclaim(now)
+            for worker_id in self.dispatcher.overdue_workers(now):
+                self._gone(worker_id, Note.WORKER_LOST)
         self._refuse_overdue(now)
         if self._lobby and not self._is_starting(now):
             self._leave_lobby(now)

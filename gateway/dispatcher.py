@@ -16,8 +16,9 @@ from itertools import count
 import msgspec
 
 from zeropool.gateway.calls import Call, Task
-from zeropool.gateway.fleet import MAX_BACKLOG_S, Fleet, FreeWorkers, Worker
+from zeropool.gateway.fleet import MAX_BACKLOG_S, Fleet, Worker
 from zeropool.gateway.ledger import Ledger
+from zeropool.gateway.placement import Placement
 from zeropool.gateway.queue import CallQueue
 from zeropool.shared.errors import Overloaded, WorkerLost, ZeropoolError
 from zeropool.shared.jobs import Job, Kind, Outcome, Result, Results
@@ -27,6 +28,10 @@ from zeropool.shared.wire.session import Session
 
 #: Entries of ended calls that may lie in the heap of deadlines before it is swept.
 MAX_ENDED_DEADLINES = 64
+#: A worker is given up when it was silent for this many of the model's limits and the grace. A
+#: batch that fails is predicted again row by row, so that two limits can pass in one go.
+OVERDUE_AFTER_LIMITS = 2
+OVERDUE_GRACE_S = 10.0
 
 
 class Assignment(msgspec.Struct, frozen=True):
@@ -162,7 +167,11 @@ class Dispatcher:
             if task.call.is_over:
                 continue
             workers = self._fleet.holding(task.call.model)
-            idlest = min(workers, key=lambda worker: worker.held_rows, default=None)
+            # A stalled worker may not become idle for long.
+            idleness = [
+                (each.is_stalled(now), each.held_rows, at) for at, each in enumerate(workers)
+            ]
+            idlest = workers[min(idleness)[-1]] if workers else None
             if idlest is not None and idlest.held_rows == 0:
                 job = self._assign(task, idlest, MAX_BACKLOG_S, now)
                 jobs.setdefault(idlest.worker_id, []).append(job)
@@ -176,13 +185,8 @@ class Dispatcher:
         self, queue: CallQueue, jobs: dict[str, list[Job]], now: float, reserved: Worker | None
     ) -> None:
         model = queue.info.qualified_name
-        free = FreeWorkers(
-            [
-                worker
-                for worker in self._fleet.holding(model)
-                if worker.can_take(now) and worker is not reserved
-            ]
-        )
+        workers = [each for each in self._fleet.holding(model) if each is not reserved]
+        free = Placement(queue, workers, now=now)
         while free:
             call = queue.pop()
             if call is None:
@@ -196,8 +200,7 @@ class Dispatcher:
             jobs.setdefault(worker.worker_id, []).append(job)
             if call.has_work:
                 queue.append(call)
-            if not worker.can_take(now):
-                free.remove(worker)
+            free.took(worker)
 
     def _take(self, call: Call) -> Task | None:
         try:
@@ -292,7 +295,12 @@ class Dispatcher:
             oldest = self.ledger.oldest_of(worker.worker_id)
             if oldest is None or not worker.is_stalled(now):
                 continue
-            rows = self.queues[oldest.call.model].info.max_batch_size
+            infos = [self.queues[model].info for model in worker.models]
+            if any(info.max_wait_s for info in infos):
+                # Its oldest task may wait for company while a younger one runs.
+                continue
+            info = self.queues[oldest.call.model].info
+            rows = info.max_batch_size if info.batches else 1
             for task in reversed(self.ledger.surely_waiting(worker.worker_id, rows)):
                 if self.queues[task.call.model].info.retry_safe:
                     self.ledger.take_back(task)
@@ -300,8 +308,27 @@ class Dispatcher:
                     self._cancellations.setdefault(worker.worker_id, []).append(task.job_id)
                     self._retry(task)
 
+    def overdue_workers(self, now: float) -> list[str]:
+        """Workers that must have answered or died: their results were lost on the way.
+
+        A prediction that passes its limit ends its process, so a living worker says something
+        within the limit of what it runs.
+        """
+        return [
+            worker.worker_id
+            for worker in self._fleet
+            if (oldest := self.ledger.oldest_of(worker.worker_id)) is not None
+            and now - worker.progress_at
+            > self.queues[oldest.call.model].info.timeout_s * OVERDUE_AFTER_LIMITS + OVERDUE_GRACE_S
+        ]
+
     def _retry(self, task: Task) -> None:
         call = task.call
+        if task.deaths and not call.is_over:
+            # It came back unstarted, and is as suspect as before.
+            task.owner = ""
+            self._suspects.append(task)
+            return
         call.put_back(task)
         if call.has_work:
             self.queues[call.model].prepend(call)

@@ -15,13 +15,6 @@ from dataclasses import dataclass
 MAX_BACKLOG_S = 0.010
 #: A busy worker from which nothing has come for so long gets nothing more until something does.
 STALLED_AFTER_S = 0.050
-#: Cheap tasks fill one worker up to this much work before another is woken: waking a process costs
-#: about 0.1 ms, and two half batches cost more than a whole one. Measured with iris, two workers
-#: on two cores, 64 in flight: with `server.MAX_CLIENT_DRAIN`, half as many calls again a second as
-#: with even shares; 0.0005 gave a fifth less than this.
-PACK_S = 0.001
-#: A task that costs more than this gains more from an idle worker than from company.
-CHEAP_BELOW_S = PACK_S / 8
 
 
 class WorkerState(enum.Enum):
@@ -94,40 +87,6 @@ class Worker:
         self.held_rows -= rows
         # Sums of floats drift; an idle worker has no backlog.
         self.backlog_s = self.backlog_s - cost_s if self.held_rows else 0.0
-
-
-class FreeWorkers:
-    """The workers that can take tasks of one model in one round of dispatching."""
-
-    def __init__(self, workers: list[Worker]) -> None:
-        self._workers = workers
-        self._filling: Worker | None = None
-        self._full_at_s = 0.0
-
-    def __bool__(self) -> bool:
-        return bool(self._workers)
-
-    def choose(self, cost_s: float) -> Worker:
-        """The worker for a task of this cost: the least loaded, or for a cheap one the fullest."""
-        if cost_s >= CHEAP_BELOW_S:
-            return min(self._workers, key=_load)
-        if self._filling is None or self._filling.backlog_s >= self._full_at_s:
-            self._filling = min(self._workers, key=_packs)
-            self._full_at_s = (_packs(self._filling) + 1) * PACK_S
-        return self._filling
-
-    def remove(self, worker: Worker) -> None:
-        """The worker can take no more."""
-        self._workers.remove(worker)
-        self._filling = None
-
-
-def _load(worker: Worker) -> tuple[float, int]:
-    return worker.backlog_s, worker.held_rows
-
-
-def _packs(worker: Worker) -> int:
-    return int(worker.backlog_s / PACK_S)
 
 
 class Fleet:

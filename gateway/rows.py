@@ -9,10 +9,15 @@ import msgpack
 
 from zeropool.shared.arguments import check_count
 from zeropool.shared.errors import WrongArguments
+from zeropool.shared.model import ModelInfo
 from zeropool.shared.wire.event import DECODE_ERRORS
 
 #: A batch is not split finer than this: below, the cost of a task outweighs what it carries.
 MIN_TASK_ROWS = 16
+#: Unless it takes this long: then what the task costs beside its rows does not matter.
+MAX_SMALL_TASK_S = 0.010
+#: A task is to take no more than this part of the model's time limit, which is for a prediction.
+TASKS_IN_TIME = 4
 
 
 class RowCursor:
@@ -72,7 +77,15 @@ def array_header(count: int) -> bytes:
     return header
 
 
-def task_rows(total: int, workers: int, max_batch_size: int) -> int:
-    """Rows for each task of a call: an even share for every worker, within bounds."""
-    share = -(-total // max(workers, 1))
-    return max(1, min(max_batch_size, max(MIN_TASK_ROWS, share)))
+def task_rows(info: ModelInfo, row_s: float | None, total: int, workers: int) -> int:
+    """Rows for the next task of a call: an even share for every worker, within bounds.
+
+    ``row_s`` is what a row costs, None where it is not known: then a model without
+    `predict_batch`, which may take any time for each, gets one at a time.
+    """
+    share = max(1, -(-total // max(workers, 1)))
+    if row_s is None:
+        return min(share, info.max_batch_size if info.batches else 1)
+    worth_it = max(1, min(MIN_TASK_ROWS, int(MAX_SMALL_TASK_S / max(row_s, 1e-9))))
+    in_time = max(1, int(info.timeout_s / TASKS_IN_TIME / max(row_s, 1e-9)))
+    return min(max(worth_it, share), info.max_batch_size, in_time)

@@ -34,7 +34,7 @@ from zeropool.shared.wire.channel import Route
 log = logging.getLogger("zeropool.gateway")
 
 #: Messages taken from the clients before the first of them go to workers, which can then begin:
-#: with 256, 64 calls in flight moved through gateway and workers as one block. See `fleet.PACK_S`.
+#: with 256, 64 calls in flight moved through gateway and workers as one block.
 MAX_CLIENT_DRAIN = 16
 #: Messages taken from the workers before others get their turn; each holds a batch of results.
 MAX_RESULT_DRAIN = 16
@@ -46,6 +46,7 @@ SEND_HIGH_WATER = 64
 #: gives the caller a named error, must be met first.
 FRAME_MARGIN_BYTES = 1024 * 1024
 HANDSHAKE_TIMEOUT_MS = 5_000
+KEEPALIVE_IDLE_S = 60
 #: A socket per worker and its monitor; libzmq's default is 1,023.
 MAX_SOCKETS = 16_384
 FLUSH_MS = 3_000
@@ -121,6 +122,9 @@ class Server:
         )
         self._clients.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_TIMEOUT_MS)
         self._clients.setsockopt(zmq.IPV6, 1)
+        # A client whose host vanished gives its descriptor back.
+        self._clients.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        self._clients.setsockopt(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S)
         self._results = self._context.socket(zmq.PULL)
         # A worker's unread results are bounded by its credit.
         self._results.setsockopt(zmq.RCVHWM, 0)
@@ -295,11 +299,11 @@ class Server:
             self._core.worker_disconnected(worker_id)
 
     def _connect(self, worker_id: str, endpoint: str) -> None:
-        link = WorkerLink(self._context, worker_id)
-        self._links[worker_id] = link
-        self._links_by_fd[link.fileno()] = link
-        self._link_events.register(link.fileno(), select.EPOLLIN)
         try:
+            link = WorkerLink(self._context, worker_id)
+            self._links[worker_id] = link
+            self._links_by_fd[link.fileno()] = link
+            self._link_events.register(link.fileno(), select.EPOLLIN)
             link.connect(endpoint)
         except zmq.ZMQError as error:
             log.warning(

@@ -15,14 +15,18 @@ from typing import Any
 
 import msgspec
 
-from zeropool.shared.arguments import check_count
-from zeropool.shared.errors import UnknownMethod, UnknownModel, ZeropoolError
+from zeropool.shared.arguments import arguments, check_count
+from zeropool.shared.errors import PayloadTooLarge, UnknownMethod, UnknownModel, ZeropoolError
 from zeropool.shared.model import ModelInfo
 
 #: Endings of a model's methods; what stands before is its qualified name.
 CALL_SUFFIX = "_predict"
 BATCH_SUFFIX = "_predict_batch"
 STREAM_SUFFIX = "_predict_stream"
+
+
+#: The gateway's own methods take a name at most; nobody needs more for one.
+MAX_ARGUMENT_BYTES = 64 * 1024
 
 
 class UnknownName(ZeropoolError):  # noqa: N818 - says what happened, as the whole tree does
@@ -121,14 +125,19 @@ class Service:
         """Tell whether a worker that registers later could bring this method."""
         return name.endswith((CALL_SUFFIX, BATCH_SUFFIX, STREAM_SUFFIX))
 
-    def answer(self, method: OwnMethod, arguments: list[object]) -> object:
-        """Call one of the gateway's own methods.
+    def answer(self, method: OwnMethod, args: bytes) -> object:
+        """Call one of the gateway's own methods with a packed argument array.
 
         Raises:
-            WrongArguments, UnknownModel, UnknownName: the caller's mistakes.
+            WrongArguments, UnknownModel, UnknownName, PayloadTooLarge: the caller's mistakes.
         """
-        check_count(len(arguments), method.name, method.parameters)
-        return method.answer(*arguments)
+        if len(args) > MAX_ARGUMENT_BYTES:
+            raise PayloadTooLarge(
+                f"{method.name}() takes {MAX_ARGUMENT_BYTES} bytes of arguments, not {len(args)}"
+            )
+        given = arguments(args, method.name)
+        check_count(len(given), method.name, method.parameters)
+        return method.answer(*given)
 
     def _get_models(self) -> list[dict[str, Any]]:
         return [info.summary() for info in self.models.values()]

@@ -158,7 +158,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     timeout_s: Span = DEFAULT_TIMEOUT_S
     #: How many workers hold the model; 0: all.
     workers: ProcessesOrZero = 0
-    #: Most rows that wait for this model; 0: `gateway.max_queue`.
+    #: Most calls that wait for this model; 0: `gateway.max_queue`.
     max_queue: RowsOrZero = 0
 
 

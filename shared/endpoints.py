@@ -82,6 +82,8 @@ def check(text: str, use: Use) -> None:
         return
     if endpoint.port == ANY_PORT and use is not Use.BIND_ANY_PORT:
         raise ValueError(f"expected a fixed port from 1 to {MAX_PORT}")
+    if use is Use.BIND_ANY_PORT and is_wildcard(endpoint.host):
+        raise ValueError("expected an address that gateways can connect to, not a wildcard")
     if use is Use.CONNECT and is_wildcard(endpoint.host):
         raise ValueError("expected the host of a peer, not a wildcard")
 

@@ -25,6 +25,10 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     retry_safe: bool = True
     #: Most rows that one `predict_batch` call is given.
     max_batch_size: int = 64
+    #: The model has `predict_batch`: rows that are given together cost less than one by one.
+    batches: bool = True
+    #: How long the first call of a batch waits for company, in seconds.
+    max_wait_s: float = 0.0
     #: Time for queueing and execution of one call, in seconds.
     timeout_s: float = 300.0
     #: Most calls that may wait in the gateway's queue for this model.

@@ -111,8 +111,14 @@ class LoadedModel:
         return failed
 
 
-def load_model(
-    module_name: str, class_name: str, *, max_batch_size: int, timeout_s: float, max_queue: int
+def load_model(  # noqa: PLR0913 - the limits that a configuration gives
+    module_name: str,
+    class_name: str,
+    *,
+    max_batch_size: int,
+    timeout_s: float,
+    max_queue: int,
+    max_wait_s: float = 0.0,
 ) -> LoadedModel:
     """Import the module, make one instance of the class and check it against the contract.
 
@@ -139,6 +145,8 @@ def load_model(
         output_schema=compiled_output.json_schema,
         retry_safe=attributes.typed("retry_safe", bool) if attributes.has("retry_safe") else True,
         max_batch_size=max_batch_size,
+        batches=predict_batch is not None,
+        max_wait_s=max_wait_s,
         timeout_s=timeout_s,
         max_queue=max_queue,
     )

@@ -26,6 +26,11 @@ class Registration:
         return f"<Registration gateway={self.gateway or None} tries={self._backoff.tries}>"
 
     @property
+    def tries(self) -> int:
+        """How often in a row the gateway was told of us without an answer."""
+        return self._backoff.tries
+
+    @property
     def is_welcomed(self) -> bool:
         """The gateway knows us."""
         return bool(self.gateway)

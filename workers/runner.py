@@ -6,7 +6,7 @@ one output that no client could decode, is that caller's error and nobody else's
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -25,9 +25,16 @@ _PREDICTION_ITEM = b"\x82\xa5index%b\xaaprediction%b"
 class Runner:
     """The models of one worker, ready to answer jobs."""
 
-    def __init__(self, models: Sequence[LoadedModel], ids: MessageIds | None = None) -> None:
+    def __init__(
+        self,
+        models: Sequence[LoadedModel],
+        ids: MessageIds | None = None,
+        arm: Callable[[float], None] = lambda _: None,
+    ) -> None:
         self._models = {model.info.qualified_name: model for model in models}
         self._ids = ids or MessageIds()
+        #: Called before each prediction with its hard limit in seconds.
+        self._arm = arm
 
     def __repr__(self) -> str:
         return f"<Runner models={','.join(self._models)}>"
@@ -61,6 +68,7 @@ class Runner:
                 yield self._failed(job, error, method)
             else:
                 decoded.append(job)
+        self._arm(model.info.timeout_s)
         for job, prediction in zip(decoded, model.predict_rows(rows), strict=True):
             yield self._answered(job, prediction, method)
 
@@ -93,9 +101,10 @@ class Runner:
             return _rows_result(job, [error] * job.rows)
         good = [index for index, row in enumerate(rows) if not isinstance(row, ZeropoolError)]
         outputs: list[object] = list(rows)
-        step = model.info.max_batch_size
+        step = model.info.max_batch_size if model.info.batches else 1
         for start in range(0, len(good), step):
             chosen = good[start : start + step]
+            self._arm(model.info.timeout_s)
             predictions = model.predict_rows([rows[index] for index in chosen])
             for index, prediction in zip(chosen, predictions, strict=True):
                 outputs[index] = prediction

@@ -67,6 +67,7 @@ def load(config: Config, index: int | None) -> list[LoadedModel]:
             max_batch_size=model.max_batch_size,
             timeout_s=model.timeout_s,
             max_queue=model.max_queue or config.gateway.max_queue,
+            max_wait_s=model.max_wait_ms / 1000,
         )
         for model in models_for(config, index)
     ]
@@ -102,13 +103,8 @@ def work(  # noqa: PLR0913 - by keyword only
             took_s=round(time.monotonic() - started_at, 3),
         ),
     )
-    waits_s = {
-        model.info.qualified_name: settings.max_wait_ms / 1000
-        for model, settings in zip(models, models_for(config, index), strict=True)
-    }
     worker = Worker(
         models,
-        waits_s,
         config.worker,
         gateways,
         runtime_dir,

@@ -42,6 +42,8 @@ CREDIT_BATCHES = 2
 #: Results that are still on their way when a worker ends get this long.
 FLUSH_MS = 3_000
 RECONNECT_MS = 50
+#: About five seconds of registering without an answer are worth a line in the log.
+UNHEARD_AFTER_TRIES = 7
 MAX_RECONNECT_MS = 1_000
 
 
@@ -119,7 +121,6 @@ class Worker:
     def __init__(  # noqa: PLR0913 - the whole of what a worker is given
         self,
         models: Sequence[LoadedModel],
-        max_wait_s: dict[str, float],
         settings: WorkerSettings,
         gateways: Sequence[str],
         runtime_dir: Path,
@@ -130,13 +131,13 @@ class Worker:
     ) -> None:
         self.worker_id = secrets.token_hex(8)
         self._infos = [model.info for model in models]
-        self._timeouts_s = {info.qualified_name: info.timeout_s for info in self._infos}
-        self._runner = Runner(models)
+        self._runner = Runner(models, arm=_arm)
         self._batcher = Batcher(
             {
-                info.qualified_name: BatchLimits(
-                    info.max_batch_size, max_wait_s.get(info.qualified_name, 0.0)
-                )
+                # Without predict_batch, company would only hold up the first one's result.
+                info.qualified_name: BatchLimits(info.max_batch_size, info.max_wait_s)
+                if info.batches
+                else BatchLimits(1, 0.0)
                 for info in self._infos
             }
         )
@@ -215,7 +216,7 @@ class Worker:
         self._callers.wait_until_gone(self._flush_until, self._clock)
 
     def _close(self) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _arm(0.0)
         until = min(self._flush_until, self._clock() + FLUSH_MS / 1000)
         for link in self._links:
             link.close(poll_timeout_ms(until, self._clock()))
@@ -322,6 +323,8 @@ class Worker:
         for index, link in enumerate(self._links):
             if link.registration.must_register(now):
                 link.send(self._registration_message(index))
+                if link.registration.tries == UNHEARD_AFTER_TRIES:
+                    log.warning("no gateway answers", extra=fields(endpoint=link.endpoint))
 
     def _registration_message(self, link: int) -> jobs.Register:
         rows = max(info.max_batch_size for info in self._infos)
@@ -338,9 +341,8 @@ class Worker:
 
     def _run(self, batch: Batch) -> None:
         started_at = self._clock()
-        signal.setitimer(signal.ITIMER_REAL, self._timeouts_s[batch.model])
         results = self._runner.run(batch)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _arm(0.0)
         ended_at = self._clock()
         self._send_results(
             batch.gateway,
@@ -381,3 +383,8 @@ class Worker:
         for link in self._links:
             link.send(jobs.Draining(self.worker_id))
         self._is_ending = True
+
+
+def _arm(limit_s: float) -> None:
+    """Have the kernel end this process in ``limit_s`` seconds; 0 calls it off."""
+    signal.setitimer(signal.ITIMER_REAL, limit_s)

@@ -46,6 +46,8 @@ class Channel(msgspec.Struct):
     state: State = State.OPEN
     #: Data events without credit, oldest first; made when the first one has to wait.
     waiting: deque[bytes] | None = None
+    #: Own heartbeats since the terminal event began to wait for credit.
+    finishing_beats: int = 0
     #: Client role only: what the server is allowed to send.
     window: ReadWindow | None = None
     #: Client role only: set by the first answer, which fixes the pattern of the call.

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Iterable
-from typing import Any
 
 import msgpack
 import msgspec
@@ -41,6 +40,8 @@ MAX_ID_BYTES = 256
 MAX_NAME_BYTES = 4096
 #: A grant is an array of one integer, at most 10 bytes; the rest is room for foreign ones.
 MAX_CREDIT_BYTES = 64
+#: A type byte and 64 bits.
+MAX_NUMBER_BYTES = 9
 #: A header holds three entries and middleware context (trace ids and the like).
 MAX_HEADER_ENTRIES = 64
 
@@ -86,8 +87,9 @@ class _Header(msgspec.Struct, gc=False):
 
     message_id: msgspec.Raw = msgspec.Raw(b"")
     response_to: msgspec.Raw = msgspec.Raw(NIL)
-    v: Any = OLDEST_VERSION  # any type may stand there; _version() decides
-    timeout_s: Any = None  # likewise; _timeout() decides
+    # Raw, because anything may stand there, of any size: _number() builds only what is a number.
+    v: msgspec.Raw = msgspec.Raw(NIL)
+    timeout_s: msgspec.Raw = msgspec.Raw(NIL)
 
 
 _FAST = msgspec.msgpack.Decoder(tuple[_Header, str, msgspec.Raw])
@@ -122,23 +124,38 @@ def _event(header: _Header, name: str, args: bytes) -> Event:
     )
 
 
-def _version(claimed: object) -> int:
-    if type(claimed) is int:
-        return claimed
+def _version(claimed: msgspec.Raw) -> int:
+    number = _number(claimed)
     # Where a language has but one type of number, 3 may travel as 3.0.
-    if type(claimed) is float and claimed.is_integer():
-        return int(claimed)
-    return OLDEST_VERSION
+    if number is None or number != number // 1:
+        return OLDEST_VERSION
+    return int(number)
 
 
-def _timeout(claimed: object) -> float | None:
-    # `>=` is false for NaN, which thus counts as not given.
-    if type(claimed) in (int, float) and claimed >= 0:  # type: ignore[operator]
-        return float(claimed)  # type: ignore[arg-type]
+def _timeout(claimed: msgspec.Raw) -> float | None:
+    number = _number(claimed)
+    return None if number is None or number < 0 else float(number)
+
+
+def _number(claimed: msgspec.Raw) -> int | float | None:
+    packed = bytes(claimed)
+    if packed == _PACKED_VERSION:
+        return PROTOCOL_VERSION
+    if len(packed) > MAX_NUMBER_BYTES or packed == NIL:
+        return None
+    try:
+        number = msgspec.msgpack.decode(packed)
+    except DECODE_ERRORS as error:
+        raise ProtocolError("malformed msgpack in the header") from error
+    if type(number) is int or (type(number) is float and math.isfinite(number)):
+        return number
     return None
 
 
+_PACKED_VERSION = msgspec.msgpack.encode(PROTOCOL_VERSION)
 _HEADER = msgspec.msgpack.Decoder(_Header)
+#: A type byte and a 32-bit length.
+_MAX_NAME_HEAD_BYTES = 5
 
 
 def _decode_patiently(payload: bytes) -> Event:
@@ -158,9 +175,9 @@ def _decode_patiently(payload: bytes) -> Event:
         unpacker.skip()
         name_at = unpacker.tell()
         header = _HEADER.decode(payload[header_at:name_at])
-        # A name that is no string can nest deeper than `str` follows.
-        name = str(unpacker.unpack())
+        unpacker.skip()
         args_at = unpacker.tell()
+        name = _odd_name(payload[name_at:args_at])
         unpacker.skip()
         end = unpacker.tell()
     except DECODE_ERRORS as error:
@@ -168,6 +185,13 @@ def _decode_patiently(payload: bytes) -> Event:
     if parts != len(("header", "name", "args")):
         raise ProtocolError(f"event of {parts} parts instead of 3")
     return _event(header, name, payload[args_at:end])
+
+
+def _odd_name(packed: bytes) -> str:
+    if len(packed) > MAX_NAME_BYTES + _MAX_NAME_HEAD_BYTES:
+        raise ProtocolError(f"name of over {MAX_NAME_BYTES} bytes")
+    # A name that is no string can nest deeper than `str` follows.
+    return str(msgpack.unpackb(packed))
 
 
 def decode_credit(args: bytes) -> int:

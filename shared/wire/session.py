@@ -23,6 +23,8 @@ from zeropool.shared.wire.heartbeat import BEAT_INTERVAL_S, Pulse
 
 #: heartbeat.py counts two intervals from its first tick, which is one after the call.
 SERVER_LOST_AFTER_BEATS = 3
+#: Own heartbeats, five minutes of them, for which the end of a stream waits for credit.
+ABANDONED_AFTER_BEATS = 60
 
 
 class Role(enum.Enum):
@@ -290,6 +292,8 @@ class Session:
             if self._is_lost(channel, now):
                 lost.append(self._lose(channel, now))
                 continue
+            if channel.state is State.FINISHING:
+                channel.finishing_beats += 1
             self._send_beat(channel)
             channel.beat_at = now + self._beat_interval_s
             self._channels.move_to_end(channel.key)
@@ -302,7 +306,9 @@ class Session:
 
     def _is_lost(self, channel: Channel, now: float) -> bool:
         if self.role is Role.SERVER:
-            return channel.pulse.is_lost(now)
+            # Who has no credit for the end of a stream may have dropped it and never beats.
+            is_abandoned = channel.finishing_beats >= ABANDONED_AFTER_BEATS
+            return is_abandoned or channel.pulse.is_lost(now)
         return channel.pulse.silent_for_s(now) >= SERVER_LOST_AFTER_BEATS * self._beat_interval_s
 
     def _lose(self, channel: Channel, now: float) -> Lost:

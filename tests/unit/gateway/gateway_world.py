@@ -35,6 +35,7 @@ def model_info(name="double", **changes):
         "minor_version": 2,
         "input_schema": {"type": "object", "properties": {"x": {"type": "number"}}},
         "output_schema": {"type": "number"},
+        "batches": False,
         "timeout_s": 300.0,
     }
     return ModelInfo(**(facts | changes))
@@ -67,13 +68,13 @@ def unary(chan=None, args=(1,), **changes):
 def batch(chan, rows, task_rows=2, **changes):
     wanted = order(chan, (rows,), **changes)
     cursor = RowCursor(wanted.args, "double_predict_batch")
-    return Batch(wanted, cursor, task_rows=task_rows)
+    return Batch(wanted, cursor, task_rows=lambda: task_rows)
 
 
 def stream(chan, rows, task_rows=2, idle_s=60.0, **changes):
     wanted = order(chan, (rows,), **changes)
     cursor = RowCursor(wanted.args, "double_predict_stream")
-    return Stream(wanted, cursor, task_rows=task_rows, idle_s=idle_s)
+    return Stream(wanted, cursor, task_rows=lambda: task_rows, idle_s=idle_s)
 
 
 def worker(name="w1", credit=100, state=WorkerState.READY, models=("double",)):
@@ -237,7 +238,7 @@ class World:
         self.run()
 
     def register(self, name="w1", models=None, credit=100, version=jobs.PROTOCOL_VERSION):
-        models = [model_info()] if models is None else models
+        models = [model_info(batches=True)] if models is None else models
         message = jobs.Register(name, version, 3, f"ipc://{name}", credit, 7, "host", models)
         self.from_worker(message)
 

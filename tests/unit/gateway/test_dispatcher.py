@@ -201,6 +201,54 @@ def test_the_pace_is_what_workers_say(dispatcher, ready, results, fleet):
     assert fleet.get("w1").answered_rows == 10
 
 
+# Models that batch
+
+
+def test_idle_workers_get_their_share_of_a_batching_models_calls_however_long_they_take(
+    submit, ready, dispatch, dispatcher
+):
+    dispatcher.know(model_info(batches=True, max_batch_size=4))
+    dispatcher.queues["double"].observe(1, 0.020)
+    ready("w1", "w2")
+    for name in "abcdef":
+        submit(name)
+    assert {name: len(jobs) for name, jobs in dispatch().items()} == {"w1": 3, "w2": 3}
+    for name in "ghijklmnop":
+        submit(name)
+    assert dispatch() == {}
+
+
+def test_a_share_is_at_most_a_batch(submit, ready, dispatch, dispatcher):
+    dispatcher.know(model_info(batches=True, max_batch_size=4))
+    ready("w1")
+    for name in "abcdef":
+        submit(name)
+    assert len(dispatch()["w1"]) == 4
+
+
+def test_calls_join_one_that_waits_for_company(submit, ready, dispatch, dispatcher):
+    dispatcher.know(model_info(batches=True, max_batch_size=3, max_wait_s=0.1))
+    ready("w1")
+    submit("a")
+    assert len(dispatch()["w1"]) == 1
+    for name in "bcd":
+        submit(name)
+    assert len(dispatch()["w1"]) == 2
+
+
+def test_a_worker_in_which_calls_may_wait_for_company_is_not_stalled(
+    submit, ready, dispatch, dispatcher
+):
+    dispatcher.know(model_info(batches=True, max_batch_size=1, max_wait_s=0.1))
+    dispatcher.queues["double"].observe(1, 0.0001)
+    ready("w1")
+    submit("a")
+    submit("b")
+    dispatch()
+    dispatcher.reclaim(1.0)
+    assert dispatcher.ledger.owned_by("w1") == 2
+
+
 # Lost workers
 
 
@@ -298,13 +346,53 @@ def test_a_suspect_whose_caller_is_gone_is_forgotten(suspects, ready, dispatch, 
     assert dispatcher.take_cancellations() == []
 
 
+def test_a_suspect_does_not_wait_for_a_stalled_worker(
+    submit, ready, dispatch, results, dispatcher, fleet, steady
+):
+    ready("stuck", "w1", "dead")
+    for name in "xyz":
+        submit(name)
+    busy = dispatch()
+    results("w1", *map(result_of, busy["w1"]), now=1.0)
+    submit("e")
+    submit("f")
+    dispatch(1.0)
+    fleet.remove("dead")
+    dispatcher.worker_lost("dead")
+    submit("g")
+    assert dispatch(1.0) == {}
+    assert dispatcher.waiting == 1
+
+
+def test_a_suspect_that_comes_back_unstarted_still_runs_alone(
+    suspects, submit, ready, dispatch, results, fleet
+):
+    suspects("s")
+    ready("w1")
+    (job,) = dispatch()["w1"]
+    for name in "ab":
+        submit(name)
+    results("w1", returned(job))
+    again = dispatch()["w1"]
+    assert [job.reply_to for job in again] == [b"\xa1s"]
+
+
 # Workers that stall
+
+
+def test_a_worker_that_must_have_answered_or_died_is_overdue(submit, ready, dispatch, dispatcher):
+    dispatcher.know(model_info(timeout_s=5.0))
+    ready("w1", "w2")
+    submit("a")
+    dispatch()
+    assert dispatcher.overdue_workers(20.0) == []
+    assert dispatcher.overdue_workers(20.1) == ["w1"]
 
 
 def test_what_a_stalled_worker_cannot_have_started_goes_to_another(
     submit, ready, dispatch, dispatcher, results, fleet, fast
 ):
-    dispatcher.know(model_info(max_batch_size=2))
+    dispatcher.know(model_info(batches=True, max_batch_size=2))
     ready("w1")
     for name in "abcd":
         submit(name)

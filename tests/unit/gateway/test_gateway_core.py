@@ -224,7 +224,7 @@ def test_messages_over_too_many_hops_are_dropped(world):
     request = wire.encode_request(pack("1"), "_zerorpc_ping", [])
     world.gateway.client_message([*(9 * [b"hop"]), b"", request], 0.0)
     world.run()
-    assert world.gateway.dropped == {"too_many_hops": 1}
+    assert world.gateway.dropped == {"route_too_long": 1}
     assert world.payloads == []
 
 

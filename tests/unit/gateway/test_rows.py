@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from gateway_world import pack, unpack
+from gateway_world import model_info, pack, unpack
 
 from zeropool.gateway.rows import RowCursor, task_rows
 from zeropool.shared.errors import WrongArguments
@@ -67,8 +67,27 @@ def test_after_discard_there_are_no_rows():
         (40, 4, 64, 16),
         (1000, 0, 2000, 1000),
         (1000, 4, 1, 1),
-        (10, 4, 0, 1),
     ],
 )
 def test_every_worker_gets_an_even_share_within_bounds(total, workers, max_batch_size, rows):
-    assert task_rows(total, workers, max_batch_size) == rows
+    info = model_info(max_batch_size=max_batch_size)
+    assert task_rows(info, 0.000_01, total, workers) == rows
+
+
+def test_rows_that_take_long_make_small_tasks():
+    info = model_info(max_batch_size=64, timeout_s=300.0)
+    assert task_rows(info, 1.0, 20, 4) == 5
+    assert task_rows(info, 1.0, 2, 4) == 1
+    assert task_rows(info, 0.002, 20, 4) == 5
+
+
+def test_a_task_takes_no_more_than_a_part_of_the_time_limit():
+    info = model_info(max_batch_size=64, timeout_s=5.0)
+    assert task_rows(info, 0.4, 1000, 2) == 3
+    assert task_rows(info, 9.0, 1000, 2) == 1
+
+
+def test_before_the_pace_is_known_only_a_batching_model_gets_many_rows():
+    assert task_rows(model_info(batches=False), None, 1000, 2) == 1
+    assert task_rows(model_info(batches=True, max_batch_size=64), None, 1000, 2) == 64
+    assert task_rows(model_info(batches=True, max_batch_size=64), None, 20, 4) == 5

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from gateway_world import model_info
+from gateway_world import model_info, pack
 
 from zeropool.gateway.service import Service, Shape, UnknownName
-from zeropool.shared.errors import UnknownMethod, UnknownModel, WrongArguments
+from zeropool.shared.errors import PayloadTooLarge, UnknownMethod, UnknownModel, WrongArguments
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def service():
 @pytest.fixture
 def ask(service):
     def ask(name, *args):
-        return service.answer(service.find(name), list(args))
+        return service.answer(service.find(name), pack(list(args)))
 
     return ask
 
@@ -75,12 +75,10 @@ def test_introspection_of_an_unknown_name_is_a_key_error(ask, method, name, mess
     assert (caught.value.wire_name, str(caught.value)) == ("KeyError", message)
 
 
-def test_introspection_of_something_nested_deeply_is_a_key_error_too(ask):
-    name = []
-    for _ in range(1000):
-        name = [name]
+def test_introspection_of_something_nested_deeply_is_a_key_error_too(service):
+    deep = b"\x91" + b"\x91" * 1000 + b"\x90"
     with pytest.raises(UnknownName):
-        ask("_zerorpc_help", name)
+        service.answer(service.find("_zerorpc_help"), deep)
 
 
 def test_an_unknown_method_is_told_by_its_bare_name(service):
@@ -162,3 +160,8 @@ def test_a_schema_without_usable_properties_is_served_too(service, ask, schema):
 def test_only_methods_of_models_may_become_known(service, name):
     assert service.may_become_known(name)
     assert not service.may_become_known("a")
+
+
+def test_more_arguments_than_anybody_needs_are_refused_unread(ask):
+    with pytest.raises(PayloadTooLarge, match="takes 65536 bytes of arguments"):
+        ask("_zerorpc_help", "x" * 65_536)

@@ -405,10 +405,15 @@ def test_bounds_are_kept(refused, toml):
 
 @pytest.mark.parametrize("key", ["gateway.bind", "gateway.workers_bind", "worker.bind"])
 def test_a_public_endpoint_is_refused(refused, key):
-    assert refused(f'{key} = "tcp://0.0.0.0:4242"') == (
-        f'zeropool.toml: {key} = "tcp://0.0.0.0:4242": binds to a public address; set '
+    assert refused(f'{key} = "tcp://192.0.2.1:4242"') == (
+        f'zeropool.toml: {key} = "tcp://192.0.2.1:4242": binds to a public address; set '
         "gateway.insecure_public = true or --insecure-public to do so without encryption"
     )
+
+
+def test_a_worker_does_not_bind_to_an_address_to_which_no_gateway_could_connect(refused):
+    message = refused('worker.bind = "tcp://*:*"')
+    assert "expected an address that gateways can connect to, not a wildcard" in message
 
 
 def test_the_refusal_of_a_public_endpoint_names_the_layer_that_set_it(refused):

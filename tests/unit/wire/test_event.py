@@ -192,9 +192,6 @@ MALFORMED = {
     "huge name": request(b"id", "x" * 5000),
     "huge bin name": request(b"id", b"x" * 5000),
     "huge header number": b"\x93\xdf\xff\xff\xff\xff\xaamessage_id\x01\xa1m\x90",
-    "invalid timestamp as v": b"\x93\x82\xaamessage_id\x01\xa1v\xd7\xff"
-    + b"\xff" * 8
-    + b"\xa1m\x90",
     "deep name": HEAD + b"\x91" * 1000 + b"\x01\x90",
     "deep header": b"\x93\x81\xaamessage_id" + b"\x91" * 5000 + b"\x01\xa1m\x90",
     "deep arguments": HEAD + b"\xa1m" + b"\x91" * 100_000 + b"\x01",

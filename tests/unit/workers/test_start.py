@@ -110,9 +110,8 @@ class FakeWorker:
     made: "FakeWorker"
     error = None
 
-    def __init__(self, models, waits_s, settings, gateways, runtime_dir, **options):
+    def __init__(self, models, settings, gateways, runtime_dir, **options):
         self.models = models
-        self.waits_s = waits_s
         self.settings = settings
         self.gateways = gateways
         self.runtime_dir = runtime_dir
@@ -142,7 +141,8 @@ def test_work_gives_the_worker_its_models_and_waits(worker, tmp_path):
     work(config, index=None, gateways=["ipc:///g"], runtime_dir=tmp_path)
 
     made = worker.made
-    assert made.waits_s == {"echo": 0.0, "batch_size": 0.25}
+    waits_s = {model.info.qualified_name: model.info.max_wait_s for model in made.models}
+    assert waits_s == {"echo": 0.0, "batch_size": 0.25}
     assert (made.settings, made.gateways) == (config.worker, ["ipc:///g"])
     assert made.runtime_dir == tmp_path
     assert os.environ["OMP_NUM_THREADS"] == "3"
