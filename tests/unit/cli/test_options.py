@@ -140,9 +140,9 @@ def test_the_version_is_that_of_the_distribution(capsys):
         (["call", "m", "--nonsense", "1"], "unrecognized arguments: --nonsense"),
         (["models", "--timeout", "nan"], "expected a number > 0"),
         (["models", "--timeout", "0"], "expected a number > 0"),
-        (["models", "--timeout", "soon"], "invalid"),
+        (["models", "--timeout", "soon"], "soon: expected a number > 0"),
         (["worker", "--index", "-1"], "expected an integer ≥ 0"),
-        (["worker", "--index", "x"], "invalid"),
+        (["worker", "--index", "x"], "x: expected an integer ≥ 0"),
     ],
 )
 def test_a_wrong_command_line_is_told_with_exit_code_2(capsys, argv, message):
