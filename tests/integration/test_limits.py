@@ -349,6 +349,19 @@ def test_batches_form_under_load(faulty):
     assert sum(size > 4 for size in sizes) > calls / 2, sorted(sizes)
 
 
+def test_calls_of_a_slow_model_that_batches_share_its_batches(serve):
+    models = model_tables("fixture_models.batching.SlowBatchModel")
+    service = serve(models, workers=1).ready()
+    with RawDealer(service.endpoint) as dealer:
+        for number in range(3):  # so that it is known as slow
+            assert dealer.ask("slow_batch_predict", number)[0] == "OK"
+        channels = [dealer.request("slow_batch_predict", number) for number in range(100)]
+        answers = [dealer.receive(channel)[1][0] for channel in channels]
+    assert [answer["row"] for answer in answers] == list(range(100))
+    # One by one they would take 5 s; the first ones go before the others are there.
+    assert max(answer["batch_size"] for answer in answers) >= 32
+
+
 def test_a_row_that_fails_in_a_batch_of_strangers_fails_alone(faulty):
     numbers = [-1 if number % 50 == 7 else number for number in range(500)]
     with RawDealer(faulty.endpoint) as dealer:

@@ -1,5 +1,7 @@
 """Models that predict many rows at once."""
 
+import time
+
 from fixture_models.plain import PlainModel
 
 
@@ -43,3 +45,16 @@ class ScriptedBatchModel(PlainModel):
             raise self.answer
         self.batch = rows
         return self.answer
+
+
+class SlowBatchModel(PlainModel):
+    """Takes as long for a whole batch as for one row, as a neural network may."""
+
+    qualified_name = "slow_batch"
+
+    def predict(self, data):
+        return self.predict_batch([data])[0]
+
+    def predict_batch(self, rows):
+        time.sleep(0.05)
+        return [{"row": row, "batch_size": len(rows)} for row in rows]
