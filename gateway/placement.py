@@ -55,7 +55,7 @@ class Placement:
 
     def took(self, worker: Worker) -> None:
         """The worker was given a task; it stays only if it can take another."""
-        if worker.held_rows < min(self._least_rows, worker.credit) or worker.can_take(self._now):
+        if worker.can_take(self._now) or worker.held_rows < min(self._least_rows, worker.credit):
             return
         self._workers.remove(worker)
         self._filling = None

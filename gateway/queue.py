@@ -12,8 +12,9 @@ from zeropool.gateway.calls import Call
 from zeropool.gateway.fleet import MAX_BACKLOG_S
 from zeropool.shared.model import ModelInfo
 
-#: Weight of the newest batch in the average cost of a row.
-PACE_WEIGHT = 0.2
+#: What is kept of the sums of time and rows at each batch. Their quotient is the pace: a batch
+#: counts by its rows, so that small ones, which cost more for each, do not hide what large ones do.
+PACE_MEMORY = 0.8
 #: Ended calls that may lie in the queue before it is swept; sweeping is then cheap per call.
 MAX_ENDED = 64
 MIN_RETRY_AFTER_S = 0.05
@@ -28,6 +29,8 @@ class CallQueue:
         self.waiting = 0
         #: Average seconds of a worker's time for one row; None before the first result.
         self.row_s: float | None = None
+        self._busy_s = 0.0
+        self._busy_rows = 0.0
         self._calls: deque[Call] = deque()
 
     def __repr__(self) -> str:
@@ -69,11 +72,9 @@ class CallQueue:
 
     def observe(self, rows: int, busy_s: float) -> None:
         """A worker took ``busy_s`` for ``rows`` rows."""
-        row_s = busy_s / rows
-        if self.row_s is None:
-            self.row_s = row_s
-        else:
-            self.row_s += PACE_WEIGHT * (row_s - self.row_s)
+        self._busy_s = PACE_MEMORY * self._busy_s + busy_s
+        self._busy_rows = PACE_MEMORY * self._busy_rows + rows
+        self.row_s = self._busy_s / self._busy_rows
 
     def cost_s(self, rows: int) -> float:
         """What a task is expected to cost its worker; before any result, all that it may hold."""

@@ -119,12 +119,15 @@ def _event(header: _Header, name: str, args: bytes) -> Event:
         raise ProtocolError(f"name of {len(name)} characters exceeds {MAX_NAME_BYTES}")
     if response_to == NIL:
         response_to = b""
-    return Event(
-        message_id, response_to, _version(header.v), name, args, _timeout(header.timeout_s)
-    )
+    packed_version = bytes(header.v)
+    is_usual = packed_version == _PACKED_VERSION
+    version = PROTOCOL_VERSION if is_usual else _version(packed_version)
+    packed_timeout = bytes(header.timeout_s)
+    timeout_s = None if packed_timeout == NIL else _timeout(packed_timeout)
+    return Event(message_id, response_to, version, name, args, timeout_s)
 
 
-def _version(claimed: msgspec.Raw) -> int:
+def _version(claimed: bytes) -> int:
     number = _number(claimed)
     # Where a language has but one type of number, 3 may travel as 3.0.
     if number is None or number != number // 1:
@@ -132,16 +135,13 @@ def _version(claimed: msgspec.Raw) -> int:
     return int(number)
 
 
-def _timeout(claimed: msgspec.Raw) -> float | None:
+def _timeout(claimed: bytes) -> float | None:
     number = _number(claimed)
     return None if number is None or number < 0 else float(number)
 
 
-def _number(claimed: msgspec.Raw) -> int | float | None:
-    packed = bytes(claimed)
-    if packed == _PACKED_VERSION:
-        return PROTOCOL_VERSION
-    if len(packed) > MAX_NUMBER_BYTES or packed == NIL:
+def _number(packed: bytes) -> int | float | None:
+    if len(packed) > MAX_NUMBER_BYTES:
         return None
     try:
         number = msgspec.msgpack.decode(packed)

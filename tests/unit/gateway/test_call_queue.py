@@ -92,11 +92,14 @@ def test_before_any_result_a_task_costs_all_that_a_worker_may_hold(queue):
     assert queue.retry_after_s(4) == 1.0
 
 
-def test_the_newest_batch_counts_a_fifth_of_the_pace(queue):
+def test_older_batches_fade_from_the_pace_and_each_counts_by_its_rows(queue):
     queue.observe(10, 0.010)
     assert queue.cost_s(2) == pytest.approx(0.002)
-    queue.observe(1, 0.006)
-    assert queue.row_s == pytest.approx(0.002)
+    queue.observe(1, 0.010)
+    assert queue.row_s == pytest.approx((0.8 * 0.010 + 0.010) / (0.8 * 10 + 1))
+    for _ in range(50):
+        queue.observe(1, 0.5)
+    assert queue.row_s == pytest.approx(0.5, rel=0.01)
 
 
 def test_a_refused_caller_is_told_to_wait_for_what_is_ahead(queue):
