@@ -14,13 +14,12 @@ from typing import Any
 
 import msgspec
 
+from zeropool.cli.exits import EXIT_CONFIG
 from zeropool.shared import logs
 from zeropool.shared.config import Config
 from zeropool.shared.errors import ConfigError, ModelRefused
 from zeropool.shared.model import ModelInfo
 
-#: sysexits.h, EX_CONFIG: starting again would not help.
-EXIT_CONFIG = 78
 #: linux/prctl.h
 PR_SET_PDEATHSIG = 1
 

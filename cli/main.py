@@ -15,17 +15,11 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from zeropool.cli.exits import EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE
 from zeropool.shared import config as configuration
 from zeropool.shared import logs
 from zeropool.shared.config import Config
 from zeropool.shared.errors import ConfigError, ModelRefused
-
-EXIT_ERROR = 1
-EXIT_USAGE = 2
-#: sysexits.h, EX_CONFIG
-EXIT_CONFIG = 78
-#: Shells report a process that SIGINT ended so.
-EXIT_INTERRUPTED = 130
 
 #: Options that set a configuration key: the key, and how the option is called in errors.
 OPTION_NAMES = {

@@ -26,7 +26,8 @@ import msgspec
 import multiprocess
 from multiprocess import resource_tracker
 
-from zeropool.cli.children import EXIT_CONFIG, gateway_child, worker_child
+from zeropool.cli.children import gateway_child, worker_child
+from zeropool.cli.exits import EXIT_CONFIG
 from zeropool.cli.slots import Slots
 from zeropool.shared import endpoints
 from zeropool.shared.config import DEFAULT_BIND, Config, client_endpoint

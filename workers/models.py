@@ -17,10 +17,8 @@ from typing import Any, TypeVar
 
 from zeropool.shared.errors import ModelRefused
 from zeropool.shared.model import ModelInfo
-from zeropool.workers.failures import ModelFailed, describe, message_of
+from zeropool.workers.failures import ModelFailed, message_of
 from zeropool.workers.validation import CompiledSchema, compile_schema
-
-__all__ = ["LoadedModel", "check_unique", "describe", "load_model"]
 
 _T = TypeVar("_T")
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from zeropool.shared.arguments import check_count
 from zeropool.shared.errors import InvalidInput, ModelRefused, WrongArguments
 from zeropool.workers.failures import bounded, message_of
 from zeropool.workers.json_schemas import json_schema_kind
@@ -34,6 +35,9 @@ from zeropool.workers.schema_objects import is_schema_object, schema_object_kind
 
 #: Most rows that one message may carry: an error object per row must stay below 100 MB.
 MAX_ROWS = 100_000
+
+#: What `Q_predict` takes.
+PARAMETERS = ("data",)
 
 _ANYTHING = msgspec.msgpack.Decoder(ext_hook=refuse_extension)
 _RAW_ROWS = msgspec.msgpack.Decoder(list[msgspec.Raw])
@@ -104,8 +108,7 @@ class CompiledSchema:
         if header is None:
             return self._read(_only_item(args, method))
         count, offset = header
-        if count != 1:
-            raise _wrong_count(method, count)
+        check_count(count, method, PARAMETERS)
         return self._read(memoryview(args)[offset:])
 
     def decode_rows(
@@ -212,12 +215,5 @@ def _only_item(args: bytes, method: str) -> bytes:
         ) from error
     if not isinstance(value, (str, bytes, dict)):
         raise WrongArguments(f"argument after * must be an iterable, not {type(value).__name__}")
-    if len(value) != 1:
-        raise _wrong_count(method, len(value))
+    check_count(len(value), method, PARAMETERS)
     return msgspec.msgpack.encode(next(iter(value)))
-
-
-def _wrong_count(method: str, count: int) -> WrongArguments:
-    if count == 0:
-        return WrongArguments(f"{method}() missing 1 required positional argument: 'data'")
-    return WrongArguments(f"{method}() takes 1 positional argument but {count} were given")

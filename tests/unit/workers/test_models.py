@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from zeropool.shared.errors import InvalidInput, ModelRefused, UnusableOutput
-from zeropool.workers.failures import MESSAGE_LIMIT, TRACEBACK_LIMIT, ModelFailed
-from zeropool.workers.models import check_unique, describe, load_model
+from zeropool.workers.failures import MESSAGE_LIMIT, TRACEBACK_LIMIT, ModelFailed, describe
+from zeropool.workers.models import check_unique, load_model
 from zeropool.workers.output import encode_prediction
 
 FLOWER = {"sepal_length": 5, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
