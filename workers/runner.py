@@ -51,10 +51,6 @@ class Runner:
         )
         return results
 
-    def returned(self, jobs: Sequence[Job]) -> list[Result]:
-        """Give back jobs that were not started."""
-        return [Result(job.job_id, job.attempt, Outcome.RETURNED) for job in jobs]
-
     # Calls
 
     def _run_calls(self, model: LoadedModel, jobs: list[Job]) -> Iterator[Result]:

@@ -48,6 +48,7 @@ ALLOWED_WORLDLY = {
         {"faulthandler", "logging", "os", "pathlib", "secrets", "signal", "socket"}
         | {"time", "zmq"}
     ),
+    "workers/link.py": {"zmq"},
     # Thread limits are environment variables; the loading time is logged; signals are passed on.
     "workers/start.py": {"logging", "os", "pathlib", "signal", "time"},
     # Tells our own frames from a model's by their folder.

@@ -330,15 +330,6 @@ def test_the_rows_of_an_expired_job_are_all_errors(run):
     ]
 
 
-def test_what_was_not_started_comes_back_with_its_attempt():
-    results = Runner([]).returned([call(1, 5), call(2, 6)])
-
-    assert [(r.job_id, r.attempt, r.outcome, r.body) for r in results] == [
-        (1, 1, Outcome.RETURNED, b""),
-        (2, 1, Outcome.RETURNED, b""),
-    ]
-
-
 def test_its_repr_names_the_models(models):
     runner = Runner([models["echo"], models["strange"]])
 

@@ -1,0 +1,309 @@
+"""What a worker decides: whom it tells what, what it runs, and how it ends. Time is a number."""
+
+import pytest
+from worker_world import IDENTITY, START, World, job, model_info
+
+from zeropool.shared import jobs
+from zeropool.shared.jobs import BEAT_INTERVAL_S, FORGOTTEN_AFTER_S, Kind, Outcome
+from zeropool.workers.commands import Note
+from zeropool.workers.core import UNHEARD_AFTER_TRIES
+
+BEAT = jobs.WorkerBeat("w1")
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+@pytest.fixture
+def welcomed(world):
+    """A worker with one gateway that knows it; its beat has just been sent."""
+    world.is_welcomed()
+    world.core.tick(START)
+    world.said()
+    return world
+
+
+# Registration
+
+
+def test_a_worker_registers_with_each_gateway_at_once():
+    world = World(model_info(), model_info("rose", max_batch_size=16), gateways=2)
+
+    world.core.tick(START)
+
+    (to_first, first), (to_second, second) = world.said_to_all()
+    assert (to_first, first.link, to_second, second.link) == (0, 0, 1, 1)
+    assert (first.worker, first.endpoint) == (IDENTITY.worker_id, IDENTITY.endpoint)
+    assert (first.pid, first.host) == (IDENTITY.pid, IDENTITY.host)
+    assert first.protocol_version == jobs.PROTOCOL_VERSION
+    assert [info.qualified_name for info in first.models] == ["iris", "rose"]
+
+
+def test_it_asks_for_two_of_its_largest_batches():
+    world = World(model_info(max_batch_size=3), model_info("rose", max_batch_size=16))
+
+    world.core.tick(START)
+
+    assert world.said()[0].credit == 32
+
+
+def test_an_unheard_worker_registers_again_and_says_so_once(world):
+    now = START
+    for _ in range(2 * UNHEARD_AFTER_TRIES):
+        world.core.tick(now)
+        now = max(now, world.core.next_deadline())
+
+    assert sum(type(message) is jobs.Register for message in world.said()) > UNHEARD_AFTER_TRIES
+    assert [(note.note, note.fields) for note in world.notes] == [
+        (Note.NO_GATEWAY, {"endpoint": "ipc:///run/gateway-0.ipc"})
+    ]
+
+
+def test_a_connection_that_comes_up_is_told_at_once(welcomed):
+    welcomed.core.connected(0, START + 0.5)
+    assert welcomed.core.next_deadline() == START + 0.5
+
+    welcomed.core.tick(START + 0.5)
+
+    assert [type(message) for message in welcomed.said()] == [jobs.Register]
+
+
+def test_silence_makes_a_worker_register_again(welcomed):
+    welcomed.hears(jobs.GatewayBeat("g"), now=START + 1.0)
+    welcomed.core.tick(START + 1.0 + FORGOTTEN_AFTER_S - 0.01)
+    assert welcomed.said() == [BEAT]
+
+    welcomed.core.tick(START + 1.0 + FORGOTTEN_AFTER_S)
+
+    assert [type(message) for message in welcomed.said()] == [jobs.Register]
+
+
+def test_the_first_welcome_makes_it_ready():
+    world = World(gateways=2)
+
+    world.is_welcomed("g1", link=1)
+    world.is_welcomed("g0", link=0)
+
+    world.said()
+    assert [note.note for note in world.notes] == [Note.READY]
+    assert world.notes[0].fields["gateway"] == "ipc:///run/gateway-1.ipc"
+
+
+@pytest.mark.parametrize("link", [-1, 1, 2**40])
+def test_a_welcome_for_a_link_that_does_not_exist_is_ignored(world, link):
+    world.is_welcomed(link=link)
+
+    world.said()
+    assert world.notes == []
+
+
+def test_a_new_incarnation_of_a_gateway_forgets_the_jobs_of_the_old_one(welcomed):
+    welcomed.is_given(job(1))
+
+    welcomed.is_welcomed("g2", now=START + 1.0)
+
+    assert welcomed.core.next_batch(START + 1.0) is None
+
+
+# Messages
+
+
+def test_what_cannot_be_read_is_noted(welcomed):
+    welcomed.core.message(b"\xc1", START)
+
+    assert welcomed.said() == []
+    assert [note.note for note in welcomed.notes][-1] is Note.MALFORMED
+
+
+@pytest.mark.parametrize(
+    "message",
+    [jobs.Jobs("other", [job(1)]), jobs.Drain("other"), jobs.Cancel("other", [1])],
+)
+def test_a_foreign_gateway_has_no_say(welcomed, message):
+    welcomed.is_given(job(1))
+
+    welcomed.hears(message)
+
+    assert [each.job_id for each in welcomed.core.next_batch(START).jobs] == [1]
+    assert welcomed.said() == []
+    assert not welcomed.core.is_ending
+
+
+def test_jobs_before_the_welcome_are_not_taken(world):
+    world.is_given(job(1))
+    world.hears(jobs.Jobs("", [job(2)]))
+
+    assert world.core.next_batch(START) is None
+
+
+def test_jobs_for_a_model_that_it_does_not_hold_come_back(welcomed):
+    welcomed.is_given(job(1), job(2, "rose", attempt=3))
+
+    (returned,) = welcomed.said()
+    assert [(r.job_id, r.attempt, r.outcome) for r in returned.results] == [
+        (2, 3, Outcome.RETURNED)
+    ]
+    assert (returned.gateway, returned.model, returned.rows) == ("g", "", 0)
+
+
+def test_cancelled_jobs_come_back_unless_they_have_started(welcomed):
+    welcomed.is_given(*(job(job_id) for job_id in range(6)))
+    assert [each.job_id for each in welcomed.core.next_batch(START).jobs] == [0, 1, 2, 3]
+
+    welcomed.hears(jobs.Cancel("g", [3, 4]))
+
+    (returned,) = welcomed.said()
+    assert [(r.job_id, r.outcome) for r in returned.results] == [(4, Outcome.RETURNED)]
+    assert [each.job_id for each in welcomed.core.next_batch(START).jobs] == [5]
+
+
+# Batches
+
+
+def test_results_go_to_the_gateway_that_asked():
+    world = World(gateways=2)
+    world.is_welcomed("g0", link=0)
+    world.is_welcomed("g1", link=1)
+    world.is_given(job(1), gateway="g1")
+
+    world.runs_a_batch()
+
+    ((link, results),) = world.said_to_all()
+    assert (link, results.gateway) == (1, "g1")
+
+
+def test_results_tell_rows_and_seconds(welcomed):
+    welcomed.is_given(job(1, rows=40, kind=Kind.ROWS), job(2))
+
+    welcomed.runs_a_batch(took_s=0.25)
+    welcomed.runs_a_batch(took_s=0.5)
+
+    facts = [(each.model, each.rows, each.busy_s) for each in welcomed.said()]
+    assert facts == [("iris", 40, 0.25), ("iris", 1, 0.5)]
+
+
+def test_rows_that_expired_do_not_count_as_run(welcomed):
+    welcomed.is_given(job(1, remaining_s=1.0), job(2))
+
+    batch = welcomed.runs_a_batch(now=START + 2.0)
+
+    assert [each.job_id for each in batch.expired] == [1]
+    assert welcomed.said()[0].rows == 1
+
+
+def test_results_for_a_gateway_that_was_replaced_are_dropped(welcomed):
+    welcomed.is_given(job(1))
+    batch = welcomed.core.next_batch(START)
+    welcomed.is_welcomed("g2")
+
+    welcomed.core.finished(batch, [], started_at=START, ended_at=START + 1.0)
+
+    assert welcomed.said() == []
+
+
+def test_a_model_without_predict_batch_is_given_calls_one_by_one():
+    world = World(model_info(batches=False, max_wait_s=5.0))
+    world.is_welcomed()
+    world.is_given(job(1), job(2))
+
+    assert [each.job_id for each in world.core.next_batch(START).jobs] == [1]
+
+
+def test_the_next_deadline_is_that_of_a_batch_where_one_waits():
+    world = World(model_info(max_wait_s=0.125))
+    world.is_welcomed()
+    world.core.tick(START)
+    world.is_given(job(1))
+
+    assert world.core.next_deadline() == START + 0.125
+    assert world.core.next_batch(START + 0.1) is None
+    assert world.core.next_batch(START + 0.125) is not None
+
+
+# Beats
+
+
+def test_an_idle_worker_beats(welcomed):
+    assert welcomed.core.next_deadline() == START + BEAT_INTERVAL_S
+
+    welcomed.core.tick(START + BEAT_INTERVAL_S)
+    welcomed.core.tick(START + 1.5 * BEAT_INTERVAL_S)
+
+    assert welcomed.said() == [BEAT]
+
+
+def test_results_are_as_good_as_a_beat(welcomed):
+    welcomed.is_given(job(1))
+    welcomed.runs_a_batch(now=START + 0.5, took_s=0.25)
+    welcomed.said()
+
+    welcomed.core.tick(START + BEAT_INTERVAL_S)
+
+    assert welcomed.said() == []
+    assert welcomed.core.next_deadline() == START + 0.75 + BEAT_INTERVAL_S
+
+
+def test_a_gateway_that_does_not_know_the_worker_gets_no_beat(world):
+    world.core.tick(START)
+
+    assert [type(message) for message in world.said()] == [jobs.Register]
+
+
+# The end
+
+
+def test_a_draining_worker_gives_back_what_it_has_not_started_and_says_goodbye(welcomed):
+    welcomed.is_given(job(1), job(2, attempt=2))
+
+    welcomed.core.drain()
+
+    draining, returned, bye = welcomed.said()
+    assert (draining, bye) == (jobs.Draining("w1"), jobs.Bye("w1"))
+    assert [(r.job_id, r.attempt, r.outcome, r.body) for r in returned.results] == [
+        (1, 1, Outcome.RETURNED, b""),
+        (2, 2, Outcome.RETURNED, b""),
+    ]
+    assert welcomed.notes[-1].fields == {"worker": "w1", "not_started": 2}
+
+
+def test_each_gateway_gets_its_own_jobs_back():
+    world = World(gateways=2)
+    world.is_welcomed("g0", link=0)
+    world.is_welcomed("g1", link=1)
+    world.is_given(job(1), gateway="g0")
+    world.is_given(job(1), gateway="g1")
+
+    world.core.drain()
+
+    returned = [(n, m.gateway) for n, m in world.said_to_all() if type(m) is jobs.Results]
+    assert sorted(returned) == [(0, "g0"), (1, "g1")]
+
+
+def test_a_gateways_word_makes_it_drain(welcomed):
+    welcomed.hears(jobs.Drain("g"))
+
+    assert welcomed.core.is_ending
+    assert [type(message) for message in welcomed.said()] == [jobs.Draining, jobs.Bye]
+
+
+def test_after_its_goodbye_a_worker_does_nothing_more(welcomed):
+    welcomed.core.drain()
+    welcomed.said()
+
+    welcomed.is_given(job(1))
+    welcomed.core.tick(START + 60.0)
+    welcomed.core.drain()
+
+    assert welcomed.core.next_batch(START + 60.0) is None
+    assert welcomed.said() == []
+
+
+def test_its_repr_tells_how_many_gateways_know_it():
+    world = World(gateways=2)
+    world.is_welcomed("g1", link=1)
+
+    assert repr(world.core) == (
+        "<WorkerCore w1 gateways=1/2 <Batcher jobs=0 lines=0> is_ending=False>"
+    )

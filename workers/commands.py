@@ -1,0 +1,34 @@
+"""What a worker's core asks its shell to do. Imperatives, carried out in the order given."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class Send(msgspec.Struct, frozen=True, gc=False):
+    """Send a frame of the worker protocol to the gateway of that number."""
+
+    link: int
+    frame: bytes
+
+
+class Note(enum.Enum):
+    """Events of a worker that are worth a line in its log."""
+
+    #: The first gateway has welcomed it: from here on it can be given work.
+    READY = "ready"
+    DRAINING = "draining"
+    NO_GATEWAY = "no gateway answers"
+    MALFORMED = "dropped a message"
+
+
+class Log(msgspec.Struct, frozen=True):
+    """Write a line to the log."""
+
+    note: Note
+    fields: dict[str, object]
+
+
+Command = Send | Log

@@ -1,0 +1,257 @@
+"""A worker without its sockets and models: frames and `now` in, commands and batches out.
+
+Puts the cores together: a registration for each gateway, and the batcher. Everything that a worker
+decides, it decides here or in these; the shell in ``worker`` carries out and runs the batches.
+After every call but `next_batch` the shell runs `take_commands`; `next_deadline` says when `tick`
+or `next_batch` has something to do. Refuses to know how a job becomes a result. Times are
+monotonic seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from zeropool.shared import jobs
+from zeropool.shared.errors import ProtocolError
+from zeropool.shared.model import ModelInfo
+from zeropool.workers.batcher import Batch, Batcher, BatchLimits
+from zeropool.workers.commands import Command, Log, Note, Send
+from zeropool.workers.registration import Registration
+
+#: Batches that a worker wants to hold: one to run, one to run next.
+CREDIT_BATCHES = 2
+#: About five seconds of registering without an answer are worth a line in the log.
+UNHEARD_AFTER_TRIES = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this incarnation of a worker is, and where it takes jobs."""
+
+    worker_id: str
+    endpoint: str
+    pid: int
+    host: str
+
+
+@dataclass(slots=True)
+class _Link:
+    """What a worker knows of one of its gateways."""
+
+    number: int
+    endpoint: str
+    registration: Registration
+
+    @property
+    def gateway(self) -> str:
+        """The incarnation that welcomed us; empty while none has."""
+        return self.registration.gateway
+
+
+class WorkerCore:
+    """All decisions of one worker process. Gateways are numbered as they are given."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        infos: Sequence[ModelInfo],
+        gateways: Sequence[str],
+        *,
+        now: float,
+    ) -> None:
+        self.identity = identity
+        #: It has said goodbye: nothing is started and nothing taken any more.
+        self.is_ending = False
+        self.batcher = Batcher({info.qualified_name: _limits(info) for info in infos})
+        self._infos = list(infos)
+        self._links = [
+            _Link(number, endpoint, Registration(now=now))
+            for number, endpoint in enumerate(gateways)
+        ]
+        self._beat_at = -math.inf
+        self._commands: list[Command] = []
+
+    def __repr__(self) -> str:
+        welcomed = sum(link.registration.is_welcomed for link in self._links)
+        return (
+            f"<WorkerCore {self.identity.worker_id} gateways={welcomed}/{len(self._links)} "
+            f"{self.batcher!r} is_ending={self.is_ending}>"
+        )
+
+    # Gateways
+
+    def connected(self, link: int, now: float) -> None:
+        """The connection to a gateway has come up, perhaps again."""
+        self._links[link].registration.connected(now)
+
+    def message(self, frame: bytes, now: float) -> None:
+        """Take a frame from the socket for jobs."""
+        if self.is_ending:
+            # To the gateways, this worker is gone.
+            return
+        try:
+            message = jobs.decode_from_gateway(frame)
+        except ProtocolError as error:
+            self._log(Note.MALFORMED, reason=error)
+            return
+        link = self._link_of(message)
+        if link is None:
+            return
+        link.registration.heard(message.gateway, now)
+        if type(message) is jobs.Jobs:
+            self._take_jobs(link, message, now)
+        elif type(message) is jobs.Cancel:
+            cancelled = self.batcher.cancel(message.gateway, set(message.job_ids))
+            self._give_back(link, cancelled)
+        elif type(message) is jobs.Welcome:
+            self._welcomed(link, message, now)
+        elif type(message) is jobs.Drain:
+            self.drain()
+
+    def _link_of(self, message: jobs.FromGateway) -> _Link | None:
+        """The link that a message belongs to; None for what another incarnation says."""
+        if type(message) is jobs.Welcome:
+            return self._links[message.link] if 0 <= message.link < len(self._links) else None
+        return self._link_to(message.gateway)
+
+    def _link_to(self, gateway: str) -> _Link | None:
+        for link in self._links:
+            if link.registration.is_welcomed and link.gateway == gateway:
+                return link
+        return None
+
+    def _welcomed(self, link: _Link, message: jobs.Welcome, now: float) -> None:
+        is_first = not any(other.registration.is_welcomed for other in self._links)
+        replaced = link.registration.welcomed(message.gateway, now)
+        if replaced:
+            # That incarnation is gone, and its jobs mean nothing to the new one.
+            self.batcher.forget_gateway(replaced)
+        if is_first:
+            self._log(
+                Note.READY,
+                worker=self.identity.worker_id,
+                gateway=link.endpoint,
+                models=[info.qualified_name for info in self._infos],
+            )
+
+    def _take_jobs(self, link: _Link, message: jobs.Jobs, now: float) -> None:
+        foreign: list[jobs.Job] = []
+        for job in message.jobs:
+            if self.batcher.holds(job.model):
+                self.batcher.add(message.gateway, job, now)
+            else:
+                foreign.append(job)
+        self._give_back(link, foreign)
+
+    # Batches
+
+    def next_batch(self, now: float) -> Batch | None:
+        """The batch to run now, if one is due; `finished` is to follow."""
+        return None if self.is_ending else self.batcher.next_batch(now)
+
+    def finished(
+        self, batch: Batch, results: list[jobs.Result], *, started_at: float, ended_at: float
+    ) -> None:
+        """A batch was run: its results go to the gateway that asked."""
+        self._beat_at = ended_at + jobs.BEAT_INTERVAL_S
+        link = self._link_to(batch.gateway)
+        if link is None:
+            return
+        self._send(
+            link,
+            jobs.Results(
+                self.identity.worker_id,
+                batch.gateway,
+                results,
+                batch.model,
+                sum(job.rows for job in batch.jobs),
+                ended_at - started_at,
+            ),
+        )
+
+    # Time
+
+    def next_deadline(self) -> float:
+        """When `tick` or `next_batch` next has something to do."""
+        deadline = min(link.registration.next_deadline() for link in self._links)
+        batch_at = self.batcher.next_deadline()
+        if batch_at is not None and batch_at < deadline:
+            deadline = batch_at
+        return min(deadline, self._beat_at)
+
+    def tick(self, now: float) -> None:
+        """Do what is due by now."""
+        if self.is_ending:
+            return
+        for link in self._links:
+            if link.registration.must_register(now):
+                self._register(link)
+        if now >= self._beat_at:
+            self._beat_at = now + jobs.BEAT_INTERVAL_S
+            for link in self._links:
+                if link.registration.is_welcomed:
+                    self._send(link, jobs.WorkerBeat(self.identity.worker_id))
+
+    def _register(self, link: _Link) -> None:
+        rows = max(info.max_batch_size for info in self._infos)
+        self._send(
+            link,
+            jobs.Register(
+                self.identity.worker_id,
+                jobs.PROTOCOL_VERSION,
+                link.number,
+                self.identity.endpoint,
+                CREDIT_BATCHES * rows,
+                self.identity.pid,
+                self.identity.host,
+                self._infos,
+            ),
+        )
+        if link.registration.tries == UNHEARD_AFTER_TRIES:
+            self._log(Note.NO_GATEWAY, endpoint=link.endpoint)
+
+    # The end
+
+    def drain(self) -> None:
+        """Give back what was not started, and say goodbye. Nothing runs between two batches."""
+        if self.is_ending:
+            return
+        self.is_ending = True
+        self._log(Note.DRAINING, worker=self.identity.worker_id, not_started=len(self.batcher))
+        for link in self._links:
+            self._send(link, jobs.Draining(self.identity.worker_id))
+        for gateway, waiting in self.batcher.empty().items():
+            link_to = self._link_to(gateway)
+            if link_to is not None:
+                self._give_back(link_to, waiting)
+        for link in self._links:
+            self._send(link, jobs.Bye(self.identity.worker_id))
+
+    # Commands
+
+    def take_commands(self) -> list[Command]:
+        """Everything there is to do, in order."""
+        commands, self._commands = self._commands, []
+        return commands
+
+    def _give_back(self, link: _Link, not_started: Iterable[jobs.Job]) -> None:
+        returned = [
+            jobs.Result(job.job_id, job.attempt, jobs.Outcome.RETURNED) for job in not_started
+        ]
+        if returned:
+            self._send(link, jobs.Results(self.identity.worker_id, link.gateway, returned))
+
+    def _send(self, link: _Link, message: jobs.FromWorker) -> None:
+        self._commands.append(Send(link.number, jobs.encode(message)))
+
+    def _log(self, note: Note, **fields: object) -> None:
+        self._commands.append(Log(note, fields))
+
+
+def _limits(info: ModelInfo) -> BatchLimits:
+    # Without predict_batch, company would only hold up the first one's result.
+    if not info.batches:
+        return BatchLimits(1, 0.0)
+    return BatchLimits(info.max_batch_size, info.max_wait_s)
