@@ -16,9 +16,9 @@ import msgspec
 
 from zeropool.gateway.rows import RowCursor, array_header
 from zeropool.shared.errors import DeadlineExceeded, PayloadTooLarge, ZeropoolError
-from zeropool.shared.jobs import Kind, Result, RowError
+from zeropool.shared.jobs import Kind, Outcome, Result, RowError
 from zeropool.shared.wire.channel import Channel, State
-from zeropool.shared.wire.event import RemoteFailure
+from zeropool.shared.wire.event import RemoteFailure, failure_name
 from zeropool.shared.wire.session import Session
 
 #: Rows that a stream may have with workers or waiting for its caller's credit. Python and Node
@@ -46,6 +46,8 @@ class Task(msgspec.Struct):
     owner: str = ""
     #: What the dispatcher expects it to cost its worker, in seconds.
     cost_s: float = 0.0
+    #: When the latest attempt began.
+    given_at: float = 0.0
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -194,6 +196,8 @@ class Unary(Call):
             self.fail(self._too_large(), session)
             return
         self.end()
+        if result.outcome is not Outcome.OK:
+            self.error_name = failure_name(result.body)
         session.finish(self.channel, result.body)
 
     def _forget(self) -> None:

@@ -72,6 +72,8 @@ class Gateway:
         )
         self.service = Service(name, self._status)
         self.dropped: Counter[str] = Counter()
+        #: Requests that were answered with an error at once, by its wire name.
+        self.refused: Counter[str] = Counter()
         self._version = version
         self._limits = limits
         self._started_at = now
@@ -182,6 +184,7 @@ class Gateway:
         self.session.answer(channel, msgspec.msgpack.encode(value))
 
     def _refuse(self, channel: Channel, error: ZeropoolError) -> None:
+        self.refused[error.wire_name] += 1
         message = str(error)
         text = f"{error.wire_name}: {message}"
         self.session.fail(channel, RemoteFailure(error.wire_name, message, text))

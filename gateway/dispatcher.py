@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import Counter, deque
-from collections.abc import Iterable
+from collections import deque
 from itertools import count
 
 import msgspec
@@ -20,6 +19,7 @@ from zeropool.gateway.fleet import MAX_BACKLOG_S, Fleet, Worker
 from zeropool.gateway.ledger import Ledger
 from zeropool.gateway.placement import Placement
 from zeropool.gateway.queue import CallQueue
+from zeropool.gateway.tally import CALLER_LOST, OK
 from zeropool.shared.errors import Overloaded, WorkerLost, ZeropoolError
 from zeropool.shared.jobs import Job, Kind, Outcome, Result, Results
 from zeropool.shared.model import ModelInfo
@@ -57,7 +57,6 @@ class Dispatcher:
         self.ledger = Ledger()
         self.queues: dict[str, CallQueue] = {}
         self.held_bytes = 0
-        self.outcomes: Counter[tuple[str, str]] = Counter()
         self.redispatched = 0
         self._session = session
         self._fleet = fleet
@@ -102,15 +101,14 @@ class Dispatcher:
         Raises:
             Overloaded: the model's queue or the memory for all calls is full.
         """
-        queue = self.queues[model]
-        full = ""
+        queue, full = self.queues[model], ""
         if queue.is_full:
             full = f"queue of {model} holds max_queue {queue.info.max_queue} calls"
         elif self.held_bytes + size_bytes > self._max_held_bytes:
             full = f"calls hold {self.held_bytes} of max_held_bytes {self._max_held_bytes}"
         if full:
             after_s = queue.retry_after_s(len(self._fleet.holding(model)))
-            self.outcomes[model, Overloaded.wire_name] += 1
+            queue.tally.ended(Overloaded.wire_name)
             raise Overloaded(f"{full}; retry_after_s={after_s:.2f}")
 
     def submit(self, call: Call) -> None:
@@ -129,7 +127,7 @@ class Dispatcher:
         call.granted(self._session, now)
         self.held_bytes += call.held_bytes - held_bytes
         if call.is_over:
-            self._forget(call, call.error_name or "OK")
+            self._forget(call, call.error_name or OK)
         elif call.has_work:
             self.queues[call.model].append(call)
 
@@ -138,7 +136,7 @@ class Dispatcher:
         call = self._calls.get(channel.key)
         if call is not None:
             call.end()
-            self._forget(call, "CallerLost")
+            self._forget(call, CALLER_LOST)
 
     def fail_all(self, error: ZeropoolError) -> None:
         """Answer every open call with an error."""
@@ -211,8 +209,10 @@ class Dispatcher:
 
     def _assign(self, task: Task, worker: Worker, cost_s: float, now: float) -> Job:
         call = task.call
-        task.cost_s = cost_s
+        task.cost_s, task.given_at = cost_s, now
         self.ledger.sent(task, worker.worker_id)
+        if task.attempt == 1 and not task.first_index:
+            self.queues[call.model].tally.waited(now - call.accepted_at)
         worker.took(task.rows, task.cost_s, now)
         is_call = task.kind is Kind.CALL
         return Job(
@@ -251,12 +251,12 @@ class Dispatcher:
 
     def _answered(self, task: Task, result: Result, now: float) -> None:
         call = task.call
+        self.queues[call.model].tally.executed(now - task.given_at)
         held_bytes = call.held_bytes
         call.answered(task, result, self._session, now)
         self.held_bytes += call.held_bytes - held_bytes
         if call.is_over:
-            failed = call.error_name or ("" if result.outcome is Outcome.OK else "ERR")
-            self._forget(call, failed or "OK")
+            self._forget(call, call.error_name or OK)
         elif call.has_work:
             self.queues[call.model].append(call)
 
@@ -291,6 +291,8 @@ class Dispatcher:
         A worker is given work ahead where its model is known as fast; a call that takes long for
         once must not keep that. Should a result come after all, it is dropped as stale.
         """
+        for queue in self.queues.values():
+            queue.tally.count()
         for worker in self._fleet:
             oldest = self.ledger.oldest_of(worker.worker_id)
             if oldest is None or not worker.is_stalled(now):
@@ -364,7 +366,7 @@ class Dispatcher:
 
     def _fail(self, call: Call, error: ZeropoolError) -> None:
         call.fail(error, self._session)
-        self._forget(call, call.error_name or "OK")
+        self._forget(call, call.error_name or OK)
 
     def _forget(self, call: Call, outcome: str) -> None:
         for task in call.flying.values():
@@ -372,8 +374,9 @@ class Dispatcher:
                 self._cancellations.setdefault(task.owner, []).append(task.job_id)
         del self._calls[call.channel.key]
         self.held_bytes -= call.held_bytes
-        self.outcomes[call.model, outcome] += 1
-        self.queues[call.model].ended(call)
+        queue = self.queues[call.model]
+        queue.tally.ended(outcome)
+        queue.ended(call)
         if len(self._deadlines) > 2 * len(self._calls) + MAX_ENDED_DEADLINES:
             self._deadlines = [entry for entry in self._deadlines if not entry[2].is_over]
             heapq.heapify(self._deadlines)
@@ -390,10 +393,7 @@ class Dispatcher:
                 raise RuntimeError(f"{self!r}: {call!r} is over and still open")
             if call.has_work and not call.is_queued:
                 raise RuntimeError(f"{self!r}: {call!r} has work and is in no queue")
-        self._check_workers(self._fleet)
-
-    def _check_workers(self, workers: Iterable[Worker]) -> None:
-        for worker in workers:
+        for worker in self._fleet:
             if worker.held_rows < 0:
                 raise RuntimeError(f"{worker!r}: answered more than it was given")
             if bool(worker.held_rows) != bool(self.ledger.owned_by(worker.worker_id)):

@@ -10,6 +10,7 @@ from collections import deque
 
 from zeropool.gateway.calls import Call
 from zeropool.gateway.fleet import MAX_BACKLOG_S
+from zeropool.gateway.tally import Tally
 from zeropool.shared.model import ModelInfo
 
 #: What is kept of the sums of time and rows at each batch. Their quotient is the pace: a batch
@@ -27,6 +28,7 @@ class CallQueue:
     def __init__(self, info: ModelInfo) -> None:
         self.info = info
         self.waiting = 0
+        self.tally = Tally()
         #: Average seconds of a worker's time for one row; None before the first result.
         self.row_s: float | None = None
         self._busy_s = 0.0
@@ -72,6 +74,8 @@ class CallQueue:
 
     def observe(self, rows: int, busy_s: float) -> None:
         """A worker took ``busy_s`` for ``rows`` rows."""
+        self.tally.batch_rows.observe(rows)
+        self.tally.batch_s.observe(busy_s)
         self._busy_s = PACE_MEMORY * self._busy_s + busy_s
         self._busy_rows = PACE_MEMORY * self._busy_rows + rows
         self.row_s = self._busy_s / self._busy_rows

@@ -66,21 +66,20 @@ def snapshot(  # noqa: PLR0913 - by keyword only, one for each source
         "held_bytes": dispatcher.held_bytes,
         "redispatched": dispatcher.redispatched,
         "dropped": dropped | extra_drops,
-        "models": [_model(queue, dispatcher, fleet) for queue in dispatcher.queues.values()],
+        "models": [_model(queue, fleet) for queue in dispatcher.queues.values()],
         "workers": [_worker(worker, dispatcher, now) for worker in fleet],
     }
 
 
-def _model(queue: CallQueue, dispatcher: Dispatcher, fleet: Fleet) -> dict[str, Any]:
+def _model(queue: CallQueue, fleet: Fleet) -> dict[str, Any]:
     name = queue.info.qualified_name
-    outcomes = {outcome: n for (model, outcome), n in dispatcher.outcomes.items() if model == name}
     return {
         "qualified_name": name,
         "waiting": queue.waiting,
         "max_queue": queue.info.max_queue,
         "workers": len(fleet.holding(name)),
         "row_ms": None if queue.row_s is None else round(queue.row_s * 1000, 4),
-        "outcomes": outcomes,
+        "outcomes": dict(queue.tally.outcomes),
     }
 
 

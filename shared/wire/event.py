@@ -22,6 +22,8 @@ PROTOCOL_VERSION = 3
 OLDEST_VERSION = 1
 #: From this version on, ERR carries name, message and traceback apart.
 DETAILED_ERRORS_SINCE = 2
+#: The name of an error that travels without one.
+UNNAMED_FAILURE = "RemoteError"
 #: From this version on, credit travels in ``_zpc_more``; before, in ``_zpc_hb``.
 SEPARATE_CREDIT_SINCE = 3
 
@@ -222,7 +224,15 @@ def decode_failure(args: bytes) -> RemoteFailure:
         texts = []
     if len(texts) == 3:
         return RemoteFailure(*texts)
-    return RemoteFailure("RemoteError", " ".join(texts), "")
+    return RemoteFailure(UNNAMED_FAILURE, " ".join(texts), "")
+
+
+def failure_name(payload: bytes) -> str:
+    """Name of the error that a whole ERR event tells."""
+    try:
+        return decode_failure(decode_event(payload).args).name or UNNAMED_FAILURE
+    except ProtocolError:
+        return UNNAMED_FAILURE
 
 
 class MessageIds:

@@ -176,15 +176,15 @@ def test_a_result_is_taken_once(session, dispatcher, submit, ready, dispatch, re
     results("w1", result_of(job), result_of(job))
     assert sent(session) == [("OK", [2])]
     assert dispatcher.ledger.stale == {Stale.UNKNOWN_JOB: 1}
-    assert dispatcher.outcomes == {("double", "OK"): 1}
+    assert dispatcher.queues["double"].tally.outcomes == {"OK": 1}
 
 
-def test_an_error_of_the_model_is_counted_as_such(dispatcher, submit, ready, dispatch, results):
+def test_an_error_of_the_model_is_counted_by_its_name(dispatcher, submit, ready, dispatch, results):
     ready("w1")
     submit(args=("no number",))
     (job,) = dispatch()["w1"]
     results("w1", result_of(job))
-    assert dispatcher.outcomes == {("double", "ERR"): 1}
+    assert dispatcher.queues["double"].tally.outcomes == {"InvalidInput": 1}
 
 
 @pytest.mark.parametrize("busy_s", [float("nan"), float("inf"), -1.0])
@@ -556,7 +556,7 @@ def test_a_cancelled_task_that_comes_back_is_not_repeated(
     dispatcher.caller_lost(call.channel)
     results("w1", returned(job))
     assert dispatch() == {}
-    assert dispatcher.outcomes == {("double", "CallerLost"): 1}
+    assert dispatcher.queues["double"].tally.outcomes == {"CallerLost": 1}
 
 
 def test_nobody_works_for_callers_that_are_gone(submit, dispatch, ready, dispatcher):
@@ -593,7 +593,7 @@ def test_a_stream_that_nobody_reads_ends_after_the_idle_limit(
     assert call.is_over
     assert call.channel.backlog == 1
     assert dispatcher.held_bytes == 0
-    assert dispatcher.outcomes == {("double", "DeadlineExceeded"): 1}
+    assert dispatcher.queues["double"].tally.outcomes == {"DeadlineExceeded": 1}
 
 
 def test_a_stream_goes_on_when_its_caller_reads_on(
@@ -630,7 +630,7 @@ def test_a_full_queue_takes_no_more(dispatcher, submit):
         dispatcher.check_room("double", 10)
     message = "queue of double holds max_queue 1 calls; retry_after_s=1.00"
     assert str(refused.value) == message
-    assert dispatcher.outcomes == {("double", "Overloaded"): 1}
+    assert dispatcher.queues["double"].tally.outcomes == {"Overloaded": 1}
 
 
 def test_more_bytes_than_may_be_held_are_refused(dispatcher, submit):
@@ -664,7 +664,7 @@ def test_a_batch_whose_reply_is_too_large_is_cancelled_elsewhere(
     assert [name for name, _ in sent(session)] == ["ERR"]
     (cancellation,) = dispatcher.take_cancellations()
     assert cancellation.worker_id == "w2"
-    assert dispatcher.outcomes == {("double", "PayloadTooLarge"): 1}
+    assert dispatcher.queues["double"].tally.outcomes == {"PayloadTooLarge": 1}
     assert dispatcher.held_bytes == 0
 
 

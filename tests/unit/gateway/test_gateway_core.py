@@ -103,10 +103,10 @@ def test_a_stream_sends_what_its_caller_asks_for(world):
     assert world.events() == [("STREAM", {"index": 0, "prediction": 2})]
     world.grant(2)
     assert len(world.events()) == 3
-    assert not world.gateway.dispatcher.outcomes
+    assert not world.gateway.dispatcher.queues["double"].tally.outcomes
     world.grant(100)
     assert world.events()[3] == ("STREAM_DONE", None)
-    assert world.gateway.dispatcher.outcomes == {("double", "OK"): 1}
+    assert world.gateway.dispatcher.queues["double"].tally.outcomes == {"OK": 1}
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_a_client_that_cannot_be_reached_is_not_worked_for(world):
     assert world.cancelled["w1"] == [world.held["w1"][0].job_id]
     world.answer()
     assert world.events() == world.events(call_id="2") == []
-    assert world.gateway.dispatcher.outcomes == {("double", "CallerLost"): 2}
+    assert world.gateway.dispatcher.queues["double"].tally.outcomes == {"CallerLost": 2}
     assert world.held["w1"] == []
 
 
@@ -253,7 +253,7 @@ def test_a_client_that_falls_silent_is_not_worked_for(world):
     world.beat()
     for now in (5.0, 10.0, 15.0, 20.0, 25.0):
         world.advance(now)
-    assert world.gateway.dispatcher.outcomes == {("double", "CallerLost"): 1}
+    assert world.gateway.dispatcher.queues["double"].tally.outcomes == {"CallerLost": 1}
     assert world.gateway.session.open_channels == 0
 
 
