@@ -5,6 +5,7 @@ Configuration comes in and readiness goes out as MessagePack over a pipe.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -23,6 +24,9 @@ from zeropool.shared.model import ModelInfo
 #: linux/prctl.h
 PR_SET_PDEATHSIG = 1
 
+#: A terminal sends these to the whole group, as does its end; they are the parent's business.
+PARENTS_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
+
 
 def die_with_parent(parent_pid: int) -> None:
     """Have the kernel kill this process when its parent ends, in whatever way.
@@ -38,10 +42,10 @@ def die_with_parent(parent_pid: int) -> None:
 
 
 def _prepare(parent_pid: int, level: str, role: str) -> None:
-    # A terminal's Ctrl-C reaches the whole group; the parent says when to stop. It had the signal
-    # blocked when it started this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    # The parent had them blocked when it started this process, so that none ended it before.
+    for number in PARENTS_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENTS_SIGNALS)
     die_with_parent(parent_pid)
     logs.configure(level, role, sys.stderr)
 
@@ -53,7 +57,7 @@ def gateway_child(parent_pid: int, packed: bytes, endpoint: str) -> None:
     from zeropool.gateway.server import Server  # noqa: PLC0415 - a worker needs none of it
 
     try:
-        Server(config, endpoint, ignored=(signal.SIGINT,)).run()
+        Server(config, endpoint, ignored=PARENTS_SIGNALS).run()
     except ConfigError as error:
         _refuse(str(error))
 
@@ -84,13 +88,15 @@ def worker_child(  # noqa: PLR0913, PLR0917 - the whole of what a spawned proces
             gateways=[endpoint],
             runtime_dir=Path(runtime_dir),
             on_welcome=tell,
-            ignored=(signal.SIGINT,),
+            ignored=PARENTS_SIGNALS,
         )
     except (ConfigError, ModelRefused) as error:
         _refuse(str(error))
 
 
 def _refuse(reason: str) -> None:
-    sys.stderr.write(f"zeropool: {reason}\n")
-    sys.stderr.flush()
+    # A terminal that is gone must not change the exit code.
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"zeropool: {reason}\n")
+        sys.stderr.flush()
     os._exit(EXIT_CONFIG)

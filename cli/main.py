@@ -34,6 +34,12 @@ OPTION_NAMES = {
 
 _ROW = '{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}'
 
+_SERVE_SIGNALS = """signals:
+  HUP        read the configuration again, replace the workers one by one
+  TTIN TTOU  one worker more, one less
+  TERM       answer what was accepted, then end
+  INT QUIT   end at once"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
@@ -82,7 +88,7 @@ def _serve(options: argparse.Namespace) -> int:
     logs.configure(config.log.level, "serve", sys.stderr)
     from zeropool.cli.serve import serve  # noqa: PLC0415 - see the module's docstring
 
-    return serve(config)
+    return serve(config, lambda: _load(options))
 
 
 def _gateway(options: argparse.Namespace) -> int:
@@ -267,6 +273,7 @@ def _add_serving(commands: _Commands[argparse.ArgumentParser]) -> None:
         "run a gateway and its workers",
         "zeropool serve --bind tcp://127.0.0.1:4242 --workers 2",
     )
+    serve.epilog = f"{serve.epilog}\n\n{_SERVE_SIGNALS}"
     _option(serve, "gateway.bind", "ENDPOINT", "where clients connect")
     _option(serve, "worker.count", "N", "number of workers (default: one per core)")
     _add_public(serve)

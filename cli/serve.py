@@ -1,14 +1,15 @@
 """`zeropool serve`: a gateway and its workers as children of one process.
 
-The shell around `slots`: it spawns, watches, restarts and stops, and prints what the user needs
-to know. It handles no calls itself, so nothing that happens to a call can take it down.
+The shell around `slots`, `rolling` and `headcount`: it watches, restarts, rolls and stops its
+children, and prints what the user needs to know. It handles no calls itself, so nothing that
+happens to a call can take it down.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
+import math
 import os
 import select
 import shlex
@@ -18,21 +19,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import msgspec
-import multiprocess
-from multiprocess import resource_tracker
 
-from zeropool.cli.children import gateway_child, worker_child
+from zeropool.cli import greeting
 from zeropool.cli.exits import EXIT_CONFIG
+from zeropool.cli.headcount import count_after_reload, most_workers, worker_count
+from zeropool.cli.processes import Child, Spawner
+from zeropool.cli.rolling import Roll
 from zeropool.cli.slots import Slots
+from zeropool.cli.stopping import ENDING, Stopping
 from zeropool.shared import endpoints
-from zeropool.shared.config import DEFAULT_BIND, Config, client_endpoint
+from zeropool.shared.config import Config
 from zeropool.shared.errors import ConfigError
-from zeropool.shared.examples import example_row
 from zeropool.shared.logs import fields
 from zeropool.shared.model import ModelInfo
 from zeropool.shared.polling import poll_timeout_ms
@@ -45,35 +46,46 @@ GATEWAY = "gateway"
 WORKER_ID_CHARS = 16
 #: What a stopping child needs beside its drain time: to flush, to close models.
 STOP_MARGIN_S = 5.0
-#: Ctrl-C is in a hurry.
-QUICK_STOP_S = 2.0
+CHANGING = (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
 
 
 class Serve:
-    """The parent of one embedded fleet."""
+    """The parent of one embedded fleet.
+
+    ``read_config`` reads the configuration anew, and raises `ConfigError` where it is unusable.
+    """
 
     def __init__(
         self,
         config: Config,
-        workers: int,
+        read_config: Callable[[], Config],
+        cores: int,
         out: TextIO,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
-        self._workers = [f"worker-{index}" for index in range(workers)]
+        self._read_config = read_config
+        self._cores = cores
         self._out = out
         self._clock = clock
-        self._spawn_context = multiprocess.get_context("spawn")
-        self._signals = Signals((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT))
-        self._processes: dict[str, Any] = {}  # multiprocess has no types
-        self._ready_pipes: dict[str, Any] = {}
+        self._workers = [_worker(index) for index in range(worker_count(config, cores))]
+        self._spawner = Spawner()
+        self._signals = Signals((*ENDING, *CHANGING))
+        self._children: dict[str, Child] = {}
+        # Each place is filled again with what its last child was started with.
+        self._configs: dict[str, Config] = {}
+        self._leaving: list[Child] = []
+        self._roll = Roll()
+        self._next_config = config
+        self._successor: Child | None = None
+        self._predecessor: Child | None = None
         self._awaited = set(self._workers)
         self._models: dict[str, ModelInfo] = {}
         self._exit_code: int | None = None
-        self._is_hurried = False
 
     def run(self) -> int:
         """Serve until a signal ends it; return the exit code."""
+        self._spawner.open()
         self._signals.open()
         self._slots = Slots([GATEWAY, *self._workers], now=self._clock())
         self._runtime_dir = Path(tempfile.mkdtemp(prefix="zeropool-"))
@@ -82,7 +94,7 @@ class Serve:
             while self._exit_code is None:
                 self._step()
         finally:
-            self._stop_all()
+            self._kill_all()
             shutil.rmtree(self._runtime_dir, ignore_errors=True)
             self._signals.close()
         return self._exit_code
@@ -104,167 +116,267 @@ class Serve:
     # The loop
 
     def _step(self) -> None:
-        now = self._clock()
-        for slot in self._slots.due(now):
-            self._spawn(slot.name)
-            slot.started(now)
+        self._start_what_is_due(self._clock())
         self._wait()
-        for name in self._readable_pipes():
-            self._take_ready(name)
+        for child in self._everybody():
+            infos = child.take_ready()
+            if infos is not None:
+                self._take_ready(child, infos)
         for arrived in self._signals.take():
-            self._stop(arrived)
-        for name, process in list(self._processes.items()):
-            if not process.is_alive() and self._exit_code is None:
-                self._take_death(name, process)
+            self._obey(arrived)
+            if self._exit_code is not None:
+                return
+        for child in self._everybody():
+            if not child.is_alive:
+                self._take_end(child)
+        self._give_up_the_overdue(self._clock())
+
+    def _everybody(self) -> list[Child]:
+        successor = [] if self._successor is None else [self._successor]
+        return [*self._children.values(), *successor, *self._leaving]
+
+    def _start_what_is_due(self, now: float) -> None:
+        for slot in self._slots.due(now):
+            self._children[slot.name] = self._spawn(slot.name, self._config_of(slot.name))
+            slot.started(now)
+        place = self._roll.next_place()
+        if place is not None:
+            self._successor = self._spawn(place, self._next_config)
+            self._roll.started(ready_by=now + self._next_config.serve.ready_timeout_s)
+
+    def _config_of(self, place: str) -> Config:
+        return self._configs.get(place, self._config)
+
+    def _spawn(self, place: str, config: Config) -> Child:
+        if place == GATEWAY:
+            child = self._spawner.gateway(place, config, self._endpoint)
+        else:
+            index = self._workers.index(place)
+            child = self._spawner.worker(place, config, index, self._endpoint, self._runtime_dir)
+        log.debug("started", extra=fields(child=place, pid=child.pid))
+        return child
 
     def _wait(self) -> None:
         poll = select.poll()
         poll.register(self._signals.fileno(), select.POLLIN)
-        for process in self._processes.values():
-            poll.register(process.sentinel, select.POLLIN)
-        for pipe in self._ready_pipes.values():
-            poll.register(pipe.fileno(), select.POLLIN)
-        deadline = self._slots.next_deadline()
-        poll.poll(None if deadline is None else poll_timeout_ms(deadline, self._clock()))
+        for child in self._everybody():
+            for descriptor in child.descriptors():
+                poll.register(descriptor, select.POLLIN)
+        deadlines = [self._roll.next_deadline(), *(child.kill_at for child in self._leaving)]
+        start_at = self._slots.next_deadline()
+        deadline = min(deadlines if start_at is None else [*deadlines, start_at])
+        poll.poll(None if deadline == math.inf else poll_timeout_ms(deadline, self._clock()))
 
-    def _spawn(self, name: str) -> None:
-        packed = msgspec.msgpack.encode(self._config)
-        if name == GATEWAY:
-            target: Callable[..., None] = gateway_child
-            args: tuple[object, ...] = (os.getpid(), packed, self._endpoint)
-        else:
-            receiver, sender = self._spawn_context.Pipe(duplex=False)
-            self._ready_pipes[name] = receiver
-            target = worker_child
-            index = self._workers.index(name)
-            args = (os.getpid(), packed, index, self._endpoint, str(self._runtime_dir), sender)
-        process = self._spawn_context.Process(target=target, args=args, name=name)
-        # The child inherits the mask: a Ctrl-C must not end it before it has learnt to ignore it.
-        # Starting the first child would start the tracker, which unblocks the signal.
-        resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        if name != GATEWAY:
-            sender.close()
-        self._processes[name] = process
-        log.debug("started", extra=fields(child=name, pid=process.pid))
+    def _take_ready(self, child: Child, infos: list[ModelInfo]) -> None:
+        if child is self._successor:
+            self._promote(child)
+        if child is self._children.get(child.place):
+            self._slots[child.place].ready()
+            self._no_longer_await(child.place, infos)
 
-    def _readable_pipes(self) -> list[str]:
-        return [name for name, pipe in self._ready_pipes.items() if pipe.poll()]
-
-    def _take_ready(self, name: str) -> None:
-        pipe = self._ready_pipes.pop(name)
-        try:
-            infos = msgspec.msgpack.decode(pipe.recv_bytes(), type=list[ModelInfo])
-        except EOFError:
-            return
-        finally:
-            pipe.close()
-        self._slots[name].ready()
+    def _no_longer_await(self, place: str, infos: list[ModelInfo]) -> None:
         self._models |= {info.qualified_name: info for info in infos}
-        if name in self._awaited:
-            self._awaited.discard(name)
+        if place in self._awaited:
+            self._awaited.discard(place)
             if not self._awaited:
-                self._say_ready()
+                models = list(self._models.values())
+                self._say(greeting.served(self._config, models, len(self._workers), _command()))
 
-    def _take_death(self, name: str, process: Any) -> None:  # noqa: ANN401 - no types
-        process.join()
-        del self._processes[name]
-        if process.exitcode == EXIT_CONFIG and self._awaited:
+    def _take_end(self, child: Child) -> None:
+        child.forget()
+        if child is self._successor:
+            self._abandon(child, child.reason)
+        elif child in self._leaving:
+            self._leaving.remove(child)
+            log.info("left", extra=fields(child=child.place, pid=child.pid))
+            if child is self._predecessor:
+                self._end_step()
+        else:
+            self._restart(child)
+
+    def _restart(self, child: Child) -> None:
+        del self._children[child.place]
+        if child.exit_code == EXIT_CONFIG and self._awaited:
             # It has said why, and nothing has worked yet: the next one would say the same.
             self._exit_code = EXIT_CONFIG
             return
-        wait_s = self._slots[name].died(self._clock())
-        log.warning(
-            "died",
+        slot = self._slots[child.place]
+        if child.exit_code == 0 and child.place != GATEWAY:
+            wait_s = slot.recycled(self._clock())
+            level, what = logging.INFO, "recycled"
+        else:
+            wait_s = slot.died(self._clock())
+            level, what = logging.WARNING, "died"
+        log.log(
+            level,
+            what,
             extra=fields(
-                child=name,
-                pid=process.pid,
-                reason=_reason(process.exitcode),
+                child=child.place,
+                pid=child.pid,
+                reason=child.reason,
                 restart_after_s=round(wait_s, 2),
             ),
         )
 
-    # What the user sees
+    def _give_up_the_overdue(self, now: float) -> None:
+        successor = self._successor
+        if successor is not None and self._roll.is_overdue(now):
+            waited_s = successor.config.serve.ready_timeout_s
+            self._abandon(successor, f"not ready after {waited_s:g} s")
+            self._retire(successor)
+        for child in self._leaving:
+            if now >= child.kill_at:
+                log.warning("killed", extra=fields(child=child.place, pid=child.pid))
+                child.send(signal.SIGKILL)
+                child.kill_at = math.inf
 
-    def _say_ready(self) -> None:
-        config = self._config
-        lines = [
-            f"Zeropool {metadata.version('zeropool')} serves {config.gateway.bind}",
-            *(
-                f"  model    {info.qualified_name} {info.major_version}.{info.minor_version}"
-                f" ({info.display_name})"
-                for info in self._models.values()
-            ),
-            f"  workers  {len(self._workers)}, threads per worker {config.worker.threads}",
-        ]
-        info = next(iter(self._models.values()))
-        example = shlex.quote(json.dumps(example_row(info.input_schema)))
-        endpoint = client_endpoint(config)
-        connect = "" if endpoint == DEFAULT_BIND else f"--connect {shlex.quote(endpoint)} "
-        lines += [
-            f"  try it   {_command()} call {connect}{info.qualified_name}_predict {example}",
-            "  stop it  Ctrl-C",
-        ]
-        self._say("\n".join(lines))
+    # Signals
+
+    def _obey(self, arrived: signal.Signals) -> None:
+        match arrived:
+            case signal.SIGHUP:
+                self._reload()
+            case signal.SIGTTIN:
+                self._start_one_more()
+            case signal.SIGTTOU:
+                self._stop_one()
+            case _:
+                self._stop(arrived)
+
+    def _reload(self) -> None:
+        try:
+            config = self._read_config()
+        except ConfigError as error:
+            log.error("reload refused, nothing has changed", extra=fields(reason=error))  # noqa: TRY400 - the message says all
+            return
+        if config.gateway != self._config.gateway:
+            log.warning("[gateway] has changed, which takes effect when serve is started again")
+            config = msgspec.structs.replace(config, gateway=self._config.gateway)
+        self._next_config = config
+        places = self._workers[: self._count_after(config)]
+        log.info("rolling", extra=fields(workers=len(places)))
+        self._roll.begin(places)
+
+    def _count_after(self, config: Config) -> int:
+        return count_after_reload(self._config, config, len(self._workers), self._cores)
+
+    def _start_one_more(self) -> None:
+        most = most_workers(self._config, self._cores)
+        if len(self._workers) >= most:
+            log.warning("no more workers", extra=fields(workers=len(self._workers), most=most))
+            return
+        self._add_place()
+        if self._roll.is_active:
+            self._roll.add(self._workers[-1])
+
+    def _add_place(self) -> None:
+        place = _worker(len(self._workers))
+        self._workers.append(place)
+        self._slots.add(place, self._clock())
+        log.info("one worker more", extra=fields(workers=len(self._workers)))
+
+    def _stop_one(self) -> None:
+        if len(self._workers) == 1:
+            log.warning("the last worker stays", extra=fields(workers=1))
+            return
+        self._remove_place()
+
+    def _remove_place(self) -> None:
+        place = self._workers.pop()
+        self._slots.remove(place)
+        self._configs.pop(place, None)
+        log.info("one worker less", extra=fields(workers=len(self._workers)))
+        if place in self._children:
+            self._retire(self._children.pop(place))
+        if self._successor is not None and self._successor.place == place:
+            self._retire(self._successor)
+            self._successor = None
+        if self._predecessor is not None and self._predecessor.place == place:
+            self._predecessor = None
+        self._no_longer_await(place, [])
+        if self._roll.forget(place):
+            self._finish_roll()
+
+    # Rolling
+
+    def _promote(self, successor: Child) -> None:
+        place = successor.place
+        self._successor = None
+        self._roll.ready()
+        self._predecessor = self._children.pop(place, None)
+        self._children[place] = successor
+        self._configs[place] = successor.config
+        self._slots[place].started(self._clock())
+        log.info("replaced", extra=fields(child=place, pid=successor.pid))
+        if self._predecessor is None:
+            # It has died meanwhile.
+            self._end_step()
+        else:
+            self._retire(self._predecessor)
+
+    def _retire(self, child: Child) -> None:
+        child.send(signal.SIGTERM)
+        child.kill_at = self._clock() + child.config.worker.drain_s + STOP_MARGIN_S
+        self._leaving.append(child)
+
+    def _end_step(self) -> None:
+        self._predecessor = None
+        if self._roll.ended():
+            self._finish_roll()
+
+    def _finish_roll(self) -> None:
+        count = self._count_after(self._next_config)
+        self._config = self._next_config
+        while len(self._workers) < count:
+            self._add_place()
+        while len(self._workers) > count:
+            self._remove_place()
+        log.info("rolled", extra=fields(workers=len(self._workers)))
+
+    def _abandon(self, child: Child, reason: str) -> None:
+        """The successor does not work: the others stay as they are."""
+        self._successor = None
+        goes_on = self._roll.failed()
+        log.error(
+            "replacement failed, a newer configuration is tried"
+            if goes_on
+            else "roll stopped, the other workers go on as they are",
+            extra=fields(child=child.place, pid=child.pid, reason=reason),
+        )
 
     # The end
 
     def _stop(self, arrived: signal.Signals) -> None:
         self._exit_code = 0
+        gateway = [self._children.pop(GATEWAY)] if GATEWAY in self._children else []
+        workers = self._everybody()
+        self._children, self._successor, self._leaving = {}, None, []
+        stopping = Stopping(self._signals, self._clock)
         if arrived is not signal.SIGTERM:
             self._say("stopping")
-            self._stop_children([GATEWAY, *self._workers], QUICK_STOP_S, signal.SIGQUIT)
+            stopping.quickly([*gateway, *workers])
             return
         self._say("draining, then stopping")
         # The gateway first: what it has accepted needs the workers.
         config = self._config
-        self._stop_children([GATEWAY], config.gateway.drain_s + STOP_MARGIN_S, signal.SIGTERM)
-        self._stop_children(self._workers, config.worker.drain_s + STOP_MARGIN_S, signal.SIGTERM)
+        stopping.drain(gateway, config.gateway.drain_s + STOP_MARGIN_S, later=workers)
+        stopping.drain(workers, config.worker.drain_s + STOP_MARGIN_S, later=[])
 
-    def _stop_children(self, names: list[str], patience_s: float, how: signal.Signals) -> None:
-        stopping = [self._processes.pop(name) for name in names if name in self._processes]
-        _send(how, stopping)
-        end_at = self._clock() + (QUICK_STOP_S if self._is_hurried else patience_s)
-        while (alive := [process for process in stopping if process.is_alive()]) and (
-            (now := self._clock()) < end_at
-        ):
-            poll = select.poll()
-            poll.register(self._signals.fileno(), select.POLLIN)
-            for process in alive:
-                poll.register(process.sentinel, select.POLLIN)
-            poll.poll(poll_timeout_ms(end_at, now))
-            if self._signals.take():
-                # Who asks a second time does not want to wait for the drain.
-                self._is_hurried = True
-                end_at = min(end_at, self._clock() + QUICK_STOP_S)
-                _send(signal.SIGQUIT, [*alive, *self._processes.values()])
-        for process in stopping:
-            if process.is_alive():
-                log.warning("killed", extra=fields(child=process.name))
-                process.kill()
-            process.join()
+    def _kill_all(self) -> None:
+        for child in self._everybody():
+            child.send(signal.SIGKILL)
+        for child in self._everybody():
+            child.forget()
 
     def _say(self, line: str) -> None:
-        self._out.write(line + "\n")
-        self._out.flush()
-
-    def _stop_all(self) -> None:
-        for process in self._processes.values():
-            process.kill()
-        for process in self._processes.values():
-            process.join()
-        for pipe in self._ready_pipes.values():
-            pipe.close()
+        # A terminal may be gone while we go on.
+        with contextlib.suppress(OSError):
+            self._out.write(line + "\n")
+            self._out.flush()
 
 
-def _send(number: signal.Signals, processes: list[Any]) -> None:
-    for process in processes:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, number)
+def _worker(index: int) -> str:
+    return f"worker-{index}"
 
 
 def _command() -> str:
@@ -272,25 +384,7 @@ def _command() -> str:
     return "zeropool" if shutil.which("zeropool") else shlex.quote(sys.argv[0])
 
 
-def _reason(exit_code: int) -> str:
-    if exit_code >= 0:
-        return f"exit code {exit_code}"
-    try:
-        return signal.Signals(-exit_code).name
-    except ValueError:
-        return f"signal {-exit_code}"
-
-
-def serve(config: Config) -> int:
+def serve(config: Config, read_config: Callable[[], Config]) -> int:
     """Run the embedded fleet that a configuration describes; return the exit code."""
     cores = len(os.sched_getaffinity(0))
-    return Serve(config, worker_count(config, cores), sys.stdout).run()
-
-
-def worker_count(config: Config, cores: int) -> int:
-    """The number of workers on ``cores`` cores; unless it is set, none that had no model."""
-    count = config.worker.effective_count(cores)
-    limits = [model.workers for model in config.models]
-    if config.worker.count or not all(limits):
-        return count
-    return min(count, max(limits))
+    return Serve(config, read_config, cores, sys.stdout).run()

@@ -1,4 +1,4 @@
-"""Which child processes of `zeropool serve` should run, and when one that died starts again.
+"""Which child processes of `zeropool serve` should run, and when one that ended starts again.
 
 No I/O, no clock, no processes. Times are monotonic seconds.
 """
@@ -29,6 +29,9 @@ class Slot:
     started_at: float = 0.0
     deaths: int = 0
     backoff: Backoff = field(default_factory=_backoff)
+    #: Apart from that of deaths: to have become ready does not excuse a worker that lives for
+    #: seconds only.
+    recycling: Backoff = field(default_factory=_backoff)
 
     def started(self, now: float) -> None:
         """A process runs in this place."""
@@ -41,11 +44,26 @@ class Slot:
 
     def died(self, now: float) -> float:
         """The process ended by itself. Return the seconds until the next start."""
-        self.is_running = False
         self.deaths += 1
+        return self._ended(self.backoff, now)
+
+    def recycled(self, now: float) -> float:
+        """The process ended by itself and in order, to make room for a fresh one.
+
+        Return the seconds until the next start: none, unless it happens again and again at once.
+        """
+        if now - self.started_at < HEALTHY_AFTER_S:
+            return self._ended(self.recycling, now)
+        self.recycling.reset()
+        self.is_running = False
+        self.start_at = now
+        return 0.0
+
+    def _ended(self, backoff: Backoff, now: float) -> float:
+        self.is_running = False
         if now - self.started_at >= HEALTHY_AFTER_S:
-            self.backoff.reset()
-        wait_s = self.backoff.next_s()
+            backoff.reset()
+        wait_s = backoff.next_s()
         self.start_at = now + wait_s
         return wait_s
 
@@ -62,6 +80,14 @@ class Slots:
 
     def __getitem__(self, name: str) -> Slot:
         return self._slots[name]
+
+    def add(self, name: str, now: float) -> None:
+        """One place more; its process is to be started now."""
+        self._slots[name] = Slot(name, start_at=now)
+
+    def remove(self, name: str) -> None:
+        """One place less; what runs in it is the caller's business."""
+        del self._slots[name]
 
     def due(self, now: float) -> list[Slot]:
         """The places in which a process is to be started now."""

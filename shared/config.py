@@ -53,6 +53,8 @@ DEFAULT_STREAM_IDLE_S = 300.0
 DEFAULT_THREADS = 1
 DEFAULT_MAX_BATCH_SIZE = 64
 DEFAULT_TIMEOUT_S = 300.0
+#: Models of some gigabytes are read and warmed up in this time.
+DEFAULT_READY_TIMEOUT_S = 60.0
 
 #: A week. Every span ends up in a poll timeout, which is a 32-bit count of milliseconds.
 MAX_SPAN_S = 7 * 24 * 3600.0
@@ -144,6 +146,13 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return self.count or max(1, cores)
 
 
+class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[serve]`: the embedded fleet."""
+
+    #: How long a rolling reload waits for a new worker to be ready before it stops.
+    ready_timeout_s: Span = DEFAULT_READY_TIMEOUT_S
+
+
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One `[[models]]` table: a model to host and its limits."""
 
@@ -176,6 +185,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     gateway: GatewaySettings = msgspec.field(default_factory=GatewaySettings)
     worker: WorkerSettings = msgspec.field(default_factory=WorkerSettings)
+    serve: ServeSettings = msgspec.field(default_factory=ServeSettings)
     models: tuple[ModelSettings, ...] = DEFAULT_MODELS
     log: LogSettings = msgspec.field(default_factory=LogSettings)
 
@@ -186,7 +196,12 @@ _BINDS = {
     "worker.bind": Use.BIND_ANY_PORT,
 }
 _SCHEMA = layers.Schema(
-    sections={"gateway": GatewaySettings, "worker": WorkerSettings, "log": LogSettings},
+    sections={
+        "gateway": GatewaySettings,
+        "worker": WorkerSettings,
+        "serve": ServeSettings,
+        "log": LogSettings,
+    },
     arrays={"models": ModelSettings},
     checks={
         key: partial(endpoints.check, use=use)
@@ -225,6 +240,7 @@ def load(
     config = Config(
         gateway=_SCHEMA.build("gateway", merged),
         worker=_SCHEMA.build("worker", merged),
+        serve=_SCHEMA.build("serve", merged),
         models=merged["models"].value if "models" in merged else DEFAULT_MODELS,
         log=_SCHEMA.build("log", merged),
     )

@@ -210,17 +210,18 @@ class Service(Command):
         folder: Path,
         toml: str = "",
         *,
-        workers: int = 2,
+        workers: int | None = 2,
         arguments: Sequence[str] = (),
         extra_env: Mapping[str, str] = {},
     ) -> None:
         self.endpoint = free_endpoint()
         self.config = folder / "zeropool.toml"
         self.config.write_text(toml)
+        count = () if workers is None else ("--workers", str(workers))
         super().__init__(
             [
                 *("serve", "--config", str(self.config), "--bind", self.endpoint),
-                *("--workers", str(workers), *arguments),
+                *(*count, *arguments),
             ],
             cwd=folder,
             extra_env=extra_env,

@@ -69,9 +69,10 @@ ALLOWED_WORLDLY = {
     "cli/main.py": {"os", "pathlib"},
     "cli/call.py": {"zmq", "zerorpc"},
     "cli/children.py": {"ctypes", "os", "pathlib", "signal"},
+    "cli/processes.py": {"multiprocess", "os", "pathlib", "signal"},
+    "cli/stopping.py": {"logging", "select", "signal"},
     "cli/serve.py": (
-        {"logging", "multiprocess", "os", "pathlib", "select", "shutil", "signal", "tempfile"}
-        | {"time"}
+        {"logging", "os", "pathlib", "select", "shutil", "signal", "tempfile", "time"}
     ),
 }
 

@@ -9,9 +9,8 @@ import pytest
 
 from zeropool.cli import call, main
 from zeropool.cli.main import OPTION_NAMES
-from zeropool.cli.serve import worker_count
 from zeropool.shared import config as configuration
-from zeropool.shared.config import Config, ModelSettings, WorkerSettings
+from zeropool.shared.config import Config
 from zeropool.shared.errors import ConfigError
 
 COMMANDS = ("serve", "gateway", "worker", "call", "models", "status")
@@ -280,26 +279,3 @@ def test_a_reader_that_has_seen_enough_is_no_error(answers, monkeypatch, tmp_pat
         monkeypatch.setattr(sys, "stdout", out)
 
         assert main.main(["call", "m"]) == main.EXIT_ERROR
-
-
-def model(workers):
-    return ModelSettings(module_name="m", class_name="M", workers=workers)
-
-
-@pytest.mark.parametrize(
-    ("count", "limits", "expected"),
-    [
-        (0, (0,), 4),
-        (0, (1,), 1),
-        (0, (1, 3), 3),
-        (0, (1, 0), 4),
-        (0, (9,), 4),
-        (2, (1,), 2),
-    ],
-)
-def test_there_are_as_many_workers_as_cores_unless_some_had_no_model(count, limits, expected):
-    config = Config(
-        worker=WorkerSettings(count=count), models=tuple(model(limit) for limit in limits)
-    )
-
-    assert worker_count(config, cores=4) == expected

@@ -97,6 +97,47 @@ def test_a_death_does_not_slow_the_others_down(slots):
     assert slots["gateway"].died(now) <= 2 * FIRST_WAIT_S
 
 
+# Recycling
+
+
+def test_one_that_was_recycled_is_due_at_once(slots):
+    slots["worker-0"].started(now=10.0)
+
+    assert slots["worker-0"].recycled(now=10.0 + HEALTHY_AFTER_S) == 0.0
+
+    assert "worker-0" in names(slots.due(now=10.0 + HEALTHY_AFTER_S))
+    assert slots["worker-0"].deaths == 0
+
+
+def test_one_that_is_recycled_again_and_again_within_seconds_waits_longer(slots):
+    waits, now = [], 100.0
+    for _ in range(8):
+        slots["worker-0"].started(now)
+        slots["worker-0"].ready()
+        waits.append(slots["worker-0"].recycled(now + 1.0))
+        now += 1.0 + waits[-1]
+
+    assert waits[0] <= 2 * FIRST_WAIT_S
+    assert waits[-1] > LONGEST_WAIT_S / 2
+    slots["worker-0"].started(now)
+    assert slots["worker-0"].recycled(now + HEALTHY_AFTER_S) == 0.0
+
+
+# Places that come and go
+
+
+def test_a_place_that_comes_is_due_at_once(slots):
+    slots.add("worker-1", now=20.0)
+
+    assert names(slots.due(now=20.0))[-1] == "worker-1"
+
+
+def test_a_place_that_is_no_more_is_never_due(slots):
+    slots.remove("worker-0")
+
+    assert names(slots.due(now=1e9)) == ["gateway"]
+
+
 def test_its_repr_counts(slots):
     slots["gateway"].started(now=10.0)
 

@@ -293,7 +293,7 @@ def test_an_unknown_key_is_refused_with_near_matches(refused):
 def test_an_unknown_table_is_refused_with_those_there_are(refused):
     assert refused("[workers]") == (
         'zeropool.toml: workers: unknown key; did you mean "worker"? '
-        "allowed: gateway, log, models, profiles, worker"
+        "allowed: gateway, log, models, profiles, serve, worker"
     )
 
 

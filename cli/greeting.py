@@ -1,0 +1,36 @@
+"""What `zeropool serve` says when it serves: the models, and a call that works.
+
+No I/O: the caller prints it.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from importlib import metadata
+
+from zeropool.shared.config import DEFAULT_BIND, Config, client_endpoint
+from zeropool.shared.examples import example_row
+from zeropool.shared.model import ModelInfo
+
+
+def served(config: Config, models: list[ModelInfo], workers: int, command: str) -> str:
+    """The lines for the user, who calls the program by ``command``."""
+    lines = [
+        f"Zeropool {metadata.version('zeropool')} serves {config.gateway.bind}",
+        *(
+            f"  model    {info.qualified_name} {info.major_version}.{info.minor_version}"
+            f" ({info.display_name})"
+            for info in models
+        ),
+        f"  workers  {workers}, threads per worker {config.worker.threads}",
+    ]
+    info = models[0]
+    example = shlex.quote(json.dumps(example_row(info.input_schema)))
+    endpoint = client_endpoint(config)
+    connect = "" if endpoint == DEFAULT_BIND else f"--connect {shlex.quote(endpoint)} "
+    lines += [
+        f"  try it   {command} call {connect}{info.qualified_name}_predict {example}",
+        "  stop it  Ctrl-C",
+    ]
+    return "\n".join(lines)
