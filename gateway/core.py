@@ -14,21 +14,22 @@ from typing import Any
 
 import msgspec
 
-from zeropool.gateway.calls import Batch, Call, Order, Stream, Unary
-from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Reply, Tell
+from zeropool.gateway.budget import Budget
+from zeropool.gateway.calls import Call, Order, Unary
+from zeropool.gateway.commands import Command, Reply
 from zeropool.gateway.dispatcher import Dispatcher
-from zeropool.gateway.fleet import STALLED_AFTER_S, Fleet, Worker, WorkerState
+from zeropool.gateway.fleet import Fleet
 from zeropool.gateway.limits import Limits
 from zeropool.gateway.lobby import Lobby, due_at
-from zeropool.gateway.rows import RowCursor, task_rows
+from zeropool.gateway.pool import Pool
+from zeropool.gateway.row_calls import Batch, Stream
+from zeropool.gateway.rows import RowCursor, reading_bytes, task_rows
 from zeropool.gateway.service import ModelMethod, OwnMethod, Service, Shape
 from zeropool.gateway.status import Rate, snapshot
-from zeropool.shared import jobs
 from zeropool.shared.errors import (
     DeadlineExceeded,
     Draining,
     PayloadTooLarge,
-    ProtocolError,
     UnknownMethod,
     ZeropoolError,
 )
@@ -40,9 +41,6 @@ from zeropool.shared.wire.session import Granted, Lost, Requested, Role, Session
 MAX_HOPS = 8
 #: The same in bytes: routing ids have at most 255 each.
 MAX_ROUTE_BYTES = MAX_HOPS * 255
-#: A worker that registered must be connected within this time, or register again.
-CONNECT_TIMEOUT_S = 5.0
-
 _SHUTTING_DOWN = "the service is shutting down; call again"
 
 
@@ -62,13 +60,13 @@ class Gateway:
     ) -> None:
         self.state = GatewayState.SERVING
         self.incarnation = incarnation
-        self.session = Session(Role.SERVER)
+        self.session = Session(Role.SERVER, max_parked_bytes=limits.max_unread_bytes)
         self.fleet = Fleet()
+        self.budget = Budget(limits.max_held_bytes)
+        #: Replies that the shell keeps for clients whose connections are full.
+        self.unread_bytes = 0
         self.dispatcher = Dispatcher(
-            self.session,
-            self.fleet,
-            max_attempts=limits.max_attempts,
-            max_held_bytes=limits.max_held_bytes,
+            self.session, self.fleet, self.budget, max_attempts=limits.max_attempts
         )
         self.service = Service(name, self._status)
         self.dropped: Counter[str] = Counter()
@@ -79,11 +77,11 @@ class Gateway:
         self._started_at = now
         self._now = now
         self._calls = Rate()
-        self._commands: list[Command] = []
-        self._beat_workers_at = now + jobs.BEAT_INTERVAL_S
-        self._reclaim_at = now
+        self._pool = Pool(
+            incarnation, self.fleet, self.service, self.dispatcher, self.dropped, now=now
+        )
         #: Calls for methods that a worker may yet bring.
-        self._lobby = Lobby(limits.max_held_bytes)
+        self._lobby = Lobby(self.budget)
 
     def __repr__(self) -> str:
         return (
@@ -149,7 +147,14 @@ class Gateway:
     def _accept(self, method: ModelMethod, request: Requested, now: float) -> None:
         if self.state is GatewayState.DRAINING:
             raise Draining(_SHUTTING_DOWN)
-        self.dispatcher.check_room(method.model, len(request.event.args))
+        left_s = self.service.models[method.model].timeout_s
+        if request.event.timeout_s is not None:
+            left_s = min(left_s, due_at(request) - now)
+        args, route = request.event.args, request.channel.key.route
+        size_bytes = len(args)
+        if method.shape is not Shape.CALL:
+            size_bytes += reading_bytes(args)
+        self.dispatcher.check_room(method.model, route, size_bytes, left_s)
         call = self._call(method, request, now)
         if not call.answer_if_empty(self.session):
             self.dispatcher.submit(call)
@@ -218,115 +223,24 @@ class Gateway:
     def worker_message(self, frame: bytes, now: float) -> None:
         """Take a frame from the worker port."""
         self._now = now
-        try:
-            message = jobs.decode_from_worker(frame)
-        except ProtocolError:
-            self.dropped["worker_malformed"] += 1
-            return
-        worker = self.fleet.get(message.worker)
-        if worker is not None:
-            worker.heard_at = now
-        if type(message) is jobs.Results:
-            self._results(message, worker, now)
-        elif type(message) is jobs.Register:
-            self._register(message, now)
-        elif type(message) is jobs.Draining:
-            self._draining(message.worker)
-        elif type(message) is jobs.Bye:
-            self._gone(message.worker, Note.WORKER_GONE)
-
-    def _results(self, message: jobs.Results, worker: Worker | None, now: float) -> None:
-        if worker is None or message.gateway != self.incarnation:
-            self.dropped["result_foreign"] += len(message.results)
-            return
-        self.dispatcher.take_results(message, worker, now)
-
-    def _register(self, message: jobs.Register, now: float) -> None:
-        if message.protocol_version != jobs.PROTOCOL_VERSION:
-            self._log(
-                Note.WORKER_REFUSED,
-                worker=message.worker,
-                reason=f"speaks protocol version {message.protocol_version}, "
-                f"this gateway {jobs.PROTOCOL_VERSION}",
-            )
-            return
-        known = self.fleet.get(message.worker)
-        if known is not None:
-            if known.state is not WorkerState.CONNECTING:
-                # It did not hear the welcome, or forgot it; what it holds stays in the ledger.
-                self._welcome(known)
-            return
-        worker = Worker(
-            message.worker,
-            message.endpoint,
-            tuple(info.qualified_name for info in message.models),
-            message.credit,
-            message.pid,
-            message.host,
-            message.link,
-            registered_at=now,
-            heard_at=now,
-        )
-        self.fleet.add(worker)
-        for info in message.models:
-            self.service.add_model(info)
-            self.dispatcher.know(info)
-        self._commands.append(Connect(worker.worker_id, worker.endpoint))
+        self._pool.message(frame, now)
 
     def worker_connected(self, worker_id: str, now: float) -> None:
         """The shell's socket to a worker is up: it can be given work."""
-        worker = self.fleet.get(worker_id)
-        if worker is None or worker.state is not WorkerState.CONNECTING:
-            return
-        worker.state = WorkerState.READY
-        self._welcome(worker)
-        self._log(
-            Note.WORKER_READY,
-            worker=worker_id,
-            pid=worker.pid,
-            host=worker.host,
-            models=",".join(worker.models),
-        )
-        self._leave_lobby(now)
+        if self._pool.connected(worker_id):
+            self._leave_lobby(now)
 
     def worker_disconnected(self, worker_id: str) -> None:
         """The connection to a worker is gone or never came up: what it had moves to others."""
-        self._gone(worker_id, Note.WORKER_LOST)
-
-    def _draining(self, worker_id: str) -> None:
-        worker = self.fleet.get(worker_id)
-        if worker is not None and worker.state is not WorkerState.DRAINING:
-            worker.state = WorkerState.DRAINING
-            self._log(Note.WORKER_DRAINING, worker=worker_id, pid=worker.pid)
-
-    def _gone(self, worker_id: str, note: Note) -> None:
-        worker = self.fleet.remove(worker_id)
-        if worker is None:
-            return
-        unanswered = self.dispatcher.ledger.owned_by(worker_id)
-        if note is Note.WORKER_GONE:
-            self.dispatcher.worker_left(worker_id)
-        else:
-            self.dispatcher.worker_lost(worker_id)
-        self._commands.append(Disconnect(worker_id))
-        self._log(note, worker=worker_id, pid=worker.pid, unanswered=unanswered)
-
-    def _welcome(self, worker: Worker) -> None:
-        welcome = jobs.Welcome(self.incarnation, jobs.PROTOCOL_VERSION, worker.link)
-        self._tell(worker.worker_id, jobs.encode(welcome))
-
-    def _tell(self, worker_id: str, frame: bytes) -> None:
-        self._commands.append(Tell(worker_id, frame))
+        self._pool.disconnected(worker_id)
 
     # Time
 
     def next_deadline(self) -> float:
         """When `tick` next has something to do."""
-        deadlines = [self._beat_workers_at]
+        deadlines = [self._pool.next_deadline()]
         cores = (self.session.next_deadline(), self.dispatcher.next_deadline())
         deadlines.extend(deadline for deadline in cores if deadline is not None)
-        if len(self.dispatcher.ledger):
-            deadlines.append(self._reclaim_at)
         if self._lobby:
             deadlines.append(self._started_at + self._limits.startup_grace_s)
             deadlines.append(self._lobby.next_deadline())
@@ -336,26 +250,12 @@ class Gateway:
         """Do what is due by now."""
         self._now = now
         self._callers_lost(self.session.tick(now))
+        self.budget.reply_bytes = self.session.parked_bytes + self.unread_bytes
         self.dispatcher.tick(now)
-        if now >= self._reclaim_at:
-            self._reclaim_at = now + STALLED_AFTER_S
-            self.dispatcher.reclaim(now)
-            for worker_id in self.dispatcher.overdue_workers(now):
-                self._gone(worker_id, Note.WORKER_LOST)
+        self._pool.tick(now)
         self._refuse_overdue(now)
         if self._lobby and not self._is_starting(now):
             self._leave_lobby(now)
-        if now >= self._beat_workers_at:
-            self._beat_workers(now)
-
-    def _beat_workers(self, now: float) -> None:
-        self._beat_workers_at = now + jobs.BEAT_INTERVAL_S
-        beat = jobs.encode(jobs.GatewayBeat(self.incarnation))
-        for worker in list(self.fleet):
-            if worker.state is not WorkerState.CONNECTING:
-                self._tell(worker.worker_id, beat)
-            elif now - worker.registered_at > CONNECT_TIMEOUT_S:
-                self._gone(worker.worker_id, Note.WORKER_LOST)
 
     def drain(self) -> None:
         """Take no new calls; `is_drained` tells when the last accepted one has its reply."""
@@ -371,19 +271,9 @@ class Gateway:
 
     def take_commands(self, now: float) -> list[Command]:
         """Decide what to dispatch, and return everything there is to do, in order."""
-        commands, self._commands = self._commands, []
-        # First what is cancelled: a job that is taken back may go to the same worker again.
-        for cancellation in self.dispatcher.take_cancellations():
-            frame = jobs.encode(jobs.Cancel(self.incarnation, cancellation.job_ids))
-            commands.append(Tell(cancellation.worker_id, frame))
-        for assignment in self.dispatcher.dispatch(now):
-            frame = jobs.encode(jobs.Jobs(self.incarnation, assignment.jobs))
-            commands.append(Tell(assignment.worker_id, frame))
+        commands = self._pool.take_commands(now)
         commands.extend(Reply(*outgoing) for outgoing in self.session.take_outgoing())
         return commands
-
-    def _log(self, note: Note, **fields: object) -> None:
-        self._commands.append(Log(note, fields))
 
     def _status(self) -> dict[str, Any]:
         return snapshot(
@@ -393,8 +283,16 @@ class Gateway:
             uptime_s=self._now - self._started_at,
             calls_per_s=self._calls.per_s(self._now),
             session=self.session,
+            held_bytes=self.budget.held_bytes,
             dispatcher=self.dispatcher,
             fleet=self.fleet,
             now=self._now,
             extra_drops=dict(self.dropped),
         )
+
+    def check_invariants(self) -> None:
+        """Facts that hold between any two calls of this class."""
+        self.dispatcher.check_invariants()
+        self.budget.check_invariants()
+        if self.budget.call_bytes != self.dispatcher.held_bytes + self._lobby.held_bytes:
+            raise RuntimeError(f"{self!r}: the budget is not what is held")

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import deque
 from itertools import count
 
 import msgspec
 
+from zeropool.gateway.admission import Admission
+from zeropool.gateway.budget import Budget
 from zeropool.gateway.calls import Call, Task
 from zeropool.gateway.fleet import MAX_BACKLOG_S, Fleet, Worker
 from zeropool.gateway.ledger import Ledger
 from zeropool.gateway.placement import Placement
 from zeropool.gateway.queue import CallQueue
+from zeropool.gateway.suspects import Suspects
 from zeropool.gateway.tally import CALLER_LOST, OK
 from zeropool.shared.errors import Overloaded, WorkerLost, ZeropoolError
 from zeropool.shared.jobs import Job, Kind, Outcome, Result, Results
 from zeropool.shared.model import ModelInfo
-from zeropool.shared.wire.channel import Channel, ChannelKey
+from zeropool.shared.wire.channel import Channel, ChannelKey, Route
 from zeropool.shared.wire.session import Session
 
 #: Entries of ended calls that may lie in the heap of deadlines before it is swept.
@@ -52,33 +54,37 @@ class Dispatcher:
     """All accepted calls and the tasks made of them."""
 
     def __init__(
-        self, session: Session, fleet: Fleet, *, max_attempts: int, max_held_bytes: int
+        self, session: Session, fleet: Fleet, budget: Budget, *, max_attempts: int
     ) -> None:
         self.ledger = Ledger()
         self.queues: dict[str, CallQueue] = {}
-        self.held_bytes = 0
         self.redispatched = 0
         self._session = session
         self._fleet = fleet
+        self._budget = budget
+        self._admission = Admission(fleet, budget)
         self._max_attempts = max_attempts
-        self._max_held_bytes = max_held_bytes
         self._calls: dict[ChannelKey, Call] = {}
         self._deadlines: list[tuple[float, int, Call]] = []
         self._next_id = count(1)
         self._cancellations: dict[str, list[int]] = {}
-        #: Tasks whose worker died: any of them may have killed it, so each runs alone now.
-        self._suspects: deque[Task] = deque()
+        self._suspects = Suspects()
 
     def __repr__(self) -> str:
         return (
             f"<Dispatcher calls={len(self._calls)} flying={len(self.ledger)} "
-            f"waiting={self.waiting} held_bytes={self.held_bytes}>"
+            f"waiting={self.waiting} {self._budget!r}>"
         )
 
     @property
     def open_calls(self) -> int:
         """Accepted calls without a reply."""
         return len(self._calls)
+
+    @property
+    def held_bytes(self) -> int:
+        """What the open calls hold: arguments, results, and the records of each."""
+        return sum(call.held_bytes + call.record_bytes for call in self._calls.values())
 
     @property
     def waiting(self) -> int:
@@ -95,28 +101,29 @@ class Dispatcher:
 
     # Calls
 
-    def check_room(self, model: str, size_bytes: int) -> None:
-        """See whether one more call may be accepted.
+    def check_room(self, model: str, route: Route, size_bytes: int, left_s: float) -> None:
+        """See whether one more call may be accepted that has ``left_s`` until its deadline.
 
         Raises:
-            Overloaded: the model's queue or the memory for all calls is full.
+            Overloaded: it would have to wait too long, or there is no room for it.
         """
-        queue, full = self.queues[model], ""
-        if queue.is_full:
-            full = f"queue of {model} holds max_queue {queue.info.max_queue} calls"
-        elif self.held_bytes + size_bytes > self._max_held_bytes:
-            full = f"calls hold {self.held_bytes} of max_held_bytes {self._max_held_bytes}"
-        if full:
-            after_s = queue.retry_after_s(len(self._fleet.holding(model)))
-            queue.tally.ended(Overloaded.wire_name)
-            raise Overloaded(f"{full}; retry_after_s={after_s:.2f}")
+        try:
+            self._admission.check(self.queues[model], route, size_bytes, left_s)
+        except Overloaded:
+            self.queues[model].tally.ended(Overloaded.wire_name)
+            raise
 
     def submit(self, call: Call) -> None:
         """Accept a call: from here on it gets exactly one reply, unless its caller vanishes."""
+        queue = self.queues[call.model]
+        route = call.channel.key.route
+        if queue.is_full and (displaced := queue.give_way(route)) is not None:
+            # Its client has the most calls in the queue, and this one the fewest.
+            self._fail(displaced, self._admission.no_place(queue, displaced.channel.key.route))
         self._calls[call.channel.key] = call
-        self.held_bytes += call.held_bytes
+        call.account = self._budget.take(route, call.held_bytes + call.record_bytes)
         self._watch(call, next(self._next_id), call.accepted_at)
-        self.queues[call.model].append(call)
+        queue.append(call)
 
     def caller_granted(self, channel: Channel, now: float) -> None:
         """A caller reads on: its stream may go on too."""
@@ -125,7 +132,7 @@ class Dispatcher:
             return
         held_bytes = call.held_bytes
         call.granted(self._session, now)
-        self.held_bytes += call.held_bytes - held_bytes
+        self._count(call, call.held_bytes - held_bytes)
         if call.is_over:
             self._forget(call, call.error_name or OK)
         elif call.has_work:
@@ -148,42 +155,19 @@ class Dispatcher:
     def dispatch(self, now: float) -> list[Assignment]:
         """Give waiting calls to workers that can soon start them."""
         jobs: dict[str, list[Job]] = {}
-        reserved = self._dispatch_suspects(jobs, now) if self._suspects else None
+        if self._suspects.tasks:
+            for task, worker in self._suspects.placed(self._fleet, now):
+                job = self._assign(task, worker, MAX_BACKLOG_S, now)
+                jobs.setdefault(worker.worker_id, []).append(job)
         for queue in self.queues.values():
             if queue.waiting:
-                self._dispatch_model(queue, jobs, now, reserved)
+                self._dispatch_model(queue, jobs, now)
         return [Assignment(worker_id, batch) for worker_id, batch in jobs.items()]
 
-    def _dispatch_suspects(self, jobs: dict[str, list[Job]], now: float) -> Worker | None:
-        """Give suspects to idle workers. Return a worker that gets nothing until it is idle.
-
-        One worker at a time is kept free for them, as a busy pool may have no idle one for long.
-        """
-        reserved: Worker | None = None
-        waiting: deque[Task] = deque()
-        for task in self._suspects:
-            if task.call.is_over:
-                continue
-            workers = self._fleet.holding(task.call.model)
-            # A stalled worker may not become idle for long.
-            idleness = [
-                (each.is_stalled(now), each.held_rows, at) for at, each in enumerate(workers)
-            ]
-            idlest = workers[min(idleness)[-1]] if workers else None
-            if idlest is not None and idlest.held_rows == 0:
-                job = self._assign(task, idlest, MAX_BACKLOG_S, now)
-                jobs.setdefault(idlest.worker_id, []).append(job)
-                continue
-            reserved = reserved or idlest
-            waiting.append(task)
-        self._suspects = waiting
-        return reserved
-
-    def _dispatch_model(
-        self, queue: CallQueue, jobs: dict[str, list[Job]], now: float, reserved: Worker | None
-    ) -> None:
-        model = queue.info.qualified_name
-        workers = [each for each in self._fleet.holding(model) if each is not reserved]
+    def _dispatch_model(self, queue: CallQueue, jobs: dict[str, list[Job]], now: float) -> None:
+        workers = self._fleet.holding(queue.info.qualified_name)
+        if self._suspects.tasks:
+            workers = [each for each in workers if each is not self._suspects.reserved]
         free = Placement(queue, workers, now=now)
         while free:
             call = queue.pop()
@@ -192,6 +176,7 @@ class Dispatcher:
             task = self._take(call)
             if task is None:
                 continue
+            queue.charge(call, task.rows)
             cost_s = queue.cost_s(task.rows)
             worker = free.choose(cost_s)
             job = self._assign(task, worker, cost_s, now)
@@ -254,7 +239,8 @@ class Dispatcher:
         self.queues[call.model].tally.executed(now - task.given_at)
         held_bytes = call.held_bytes
         call.answered(task, result, self._session, now)
-        self.held_bytes += call.held_bytes - held_bytes
+        if call.held_bytes != held_bytes:
+            self._count(call, call.held_bytes - held_bytes)
         if call.is_over:
             self._forget(call, call.error_name or OK)
         elif call.has_work:
@@ -264,7 +250,6 @@ class Dispatcher:
         """A worker died: what it had moves to others, or ends with `WorkerLost`."""
         for task in self.ledger.owner_lost(worker_id):
             task.deaths += 1
-            task.owner = ""
             call = task.call
             if call.is_over:
                 continue
@@ -276,7 +261,7 @@ class Dispatcher:
                 self._fail(call, WorkerLost(error))
             else:
                 self.redispatched += 1
-                self._suspects.append(task)
+                self._suspects.add(task)
         self._cancellations.pop(worker_id, None)
 
     def worker_left(self, worker_id: str) -> None:
@@ -328,8 +313,7 @@ class Dispatcher:
         call = task.call
         if task.deaths and not call.is_over:
             # It came back unstarted, and is as suspect as before.
-            task.owner = ""
-            self._suspects.append(task)
+            self._suspects.add(task)
             return
         call.put_back(task)
         if call.has_work:
@@ -373,7 +357,7 @@ class Dispatcher:
             if task.owner:
                 self._cancellations.setdefault(task.owner, []).append(task.job_id)
         del self._calls[call.channel.key]
-        self.held_bytes -= call.held_bytes
+        self._count(call, -call.held_bytes - call.record_bytes)
         queue = self.queues[call.model]
         queue.tally.ended(outcome)
         queue.ended(call)
@@ -381,13 +365,15 @@ class Dispatcher:
             self._deadlines = [entry for entry in self._deadlines if not entry[2].is_over]
             heapq.heapify(self._deadlines)
 
+    def _count(self, call: Call, size_bytes: int) -> None:
+        if call.account is not None:
+            self._budget.change(call.account, size_bytes)
+
     def check_invariants(self) -> None:
         """Facts that hold between any two calls of this class."""
         self.ledger.check_invariants()
         for queue in self.queues.values():
             queue.check_invariants()
-        if self.held_bytes != sum(call.held_bytes for call in self._calls.values()):
-            raise RuntimeError(f"{self!r}: held_bytes is wrong")
         for call in self._calls.values():
             if call.is_over:
                 raise RuntimeError(f"{self!r}: {call!r} is over and still open")

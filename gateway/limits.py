@@ -12,6 +12,7 @@ class Limits:
     max_request_bytes: int
     max_reply_bytes: int
     max_held_bytes: int
+    max_unread_bytes: int
     max_attempts: int
     startup_grace_s: float
     stream_idle_s: float

@@ -1,13 +1,14 @@
 """Calls that came before the workers, in order of arrival: kept until one brings their method.
 
-Knows how many there may be and how long each will wait. Refuses to know methods, and when the
-wait is over. No I/O, no clock.
+Knows how many there may be, and how long each will wait; their bytes stand in the budget. Refuses
+to know methods, and when the wait is over. No I/O, no clock.
 """
 
 from __future__ import annotations
 
 import math
 
+from zeropool.gateway.budget import CALL_BYTES, Account, Budget
 from zeropool.shared.errors import Overloaded
 from zeropool.shared.wire.channel import Channel, ChannelKey
 from zeropool.shared.wire.session import Requested
@@ -24,13 +25,17 @@ def due_at(request: Requested) -> float:
     return math.inf if timeout_s is None else request.channel.pulse.since + timeout_s
 
 
+def _size_bytes(request: Requested) -> int:
+    return len(request.event.args) + CALL_BYTES
+
+
 class Lobby:
     """The waiting calls."""
 
-    def __init__(self, max_bytes: int) -> None:
-        self.held_bytes = 0
-        self._max_bytes = max_bytes
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
         self._requests: dict[ChannelKey, Requested] = {}
+        self._accounts: dict[ChannelKey, Account] = {}
         #: When the first call may run out of time. May be early, never late.
         self._due_at = math.inf
 
@@ -38,7 +43,12 @@ class Lobby:
         return len(self._requests)
 
     def __repr__(self) -> str:
-        return f"<Lobby calls={len(self)} held_bytes={self.held_bytes}>"
+        return f"<Lobby calls={len(self)}>"
+
+    @property
+    def held_bytes(self) -> int:
+        """What the waiting calls hold."""
+        return sum(map(_size_bytes, self._requests.values()))
 
     def add(self, request: Requested) -> None:
         """Let a call wait.
@@ -46,29 +56,29 @@ class Lobby:
         Raises:
             Overloaded: too many calls or bytes wait.
         """
-        size_bytes = len(request.event.args)
-        full = ""
+        route = request.channel.key.route
+        size_bytes = _size_bytes(request)
         if len(self) >= MAX_CALLS:
             full = f"{MAX_CALLS} calls wait for the first workers"
-        elif self.held_bytes + size_bytes > self._max_bytes:
-            full = f"calls hold {self.held_bytes} of max_held_bytes {self._max_bytes}"
+        else:
+            full = self._budget.refusal(route, size_bytes)
         if full:
             raise Overloaded(f"{full}; retry_after_s={RETRY_AFTER_S:.2f}")
         self._requests[request.channel.key] = request
-        self.held_bytes += size_bytes
+        self._accounts[request.channel.key] = self._budget.take(route, size_bytes)
         self._due_at = min(self._due_at, due_at(request))
 
     def remove(self, channel: Channel) -> None:
         """The caller is gone."""
         request = self._requests.pop(channel.key, None)
         if request is not None:
-            self.held_bytes -= len(request.event.args)
+            self._budget.change(self._accounts.pop(channel.key), -_size_bytes(request))
 
     def take_all(self) -> list[Requested]:
         """Everybody leaves."""
         requests = list(self._requests.values())
-        self._requests.clear()
-        self.held_bytes = 0
+        for request in requests:
+            self.remove(request.channel)
         self._due_at = math.inf
         return requests
 

@@ -1,29 +1,69 @@
-"""The calls of one model that wait for a worker, and what is known of the model's pace.
+"""The calls of one model that wait for a worker, fair between clients, and the model's pace.
 
-No I/O, no clock. A call is in the queue at most once; one that ends while it waits leaves the
-count at once and the queue when it is met.
+No I/O, no clock. Each client has a line of its own, first in, first out; the lines take turns by
+the rows that they were given, so that a client with a thousand calls waits for itself and not the
+others for it. A call is in the queue at most once; one that ends while it waits leaves the counts
+at once and its line when it is met.
+Source of the turns: start-time fair queueing (Goyal, Vin and Cheng, 1996), with rows for bytes;
+of who gives way in a full queue: longest queue drop (Suter, Lakshman, Stiliadis, Choudhury, 1998).
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
+from itertools import count
 
 from zeropool.gateway.calls import Call
 from zeropool.gateway.fleet import MAX_BACKLOG_S
 from zeropool.gateway.tally import Tally
 from zeropool.shared.model import ModelInfo
+from zeropool.shared.wire.channel import Route
 
 #: What is kept of the sums of time and rows at each batch. Their quotient is the pace: a batch
 #: counts by its rows, so that small ones, which cost more for each, do not hide what large ones do.
 PACE_MEMORY = 0.8
-#: Ended calls that may lie in the queue before it is swept; sweeping is then cheap per call.
+#: Ended calls that may lie in a line before it is swept; sweeping is then cheap per call.
 MAX_ENDED = 64
+#: Lines without calls that are kept beside as many as have some: their clients, if they come back
+#: soon, may have had more than their turn.
+MAX_IDLE_LINES = 64
 MIN_RETRY_AFTER_S = 0.05
 MAX_RETRY_AFTER_S = 30.0
 
 
+class Line:
+    """The waiting calls of one client."""
+
+    __slots__ = ("calls", "is_listed", "route", "turn_at", "waiting")
+
+    def __init__(self, route: Route, turn_at: float) -> None:
+        self.route = route
+        self.calls: deque[Call] = deque()
+        self.waiting = 0
+        #: Its place among the lines: the rows that it was given, on the queue's own scale.
+        self.turn_at = turn_at
+        #: It is in the heap of turns.
+        self.is_listed = False
+
+    def __repr__(self) -> str:
+        return f"<Line waiting={self.waiting} turn_at={self.turn_at}>"
+
+    def newest(self) -> Call | None:
+        """The call that came last, of those of which nothing has been given to a worker."""
+        for call in reversed(self.calls):
+            if call.is_queued and not call.has_begun:
+                return call
+        return None
+
+    def sweep(self) -> None:
+        """Let go of calls that have ended."""
+        if len(self.calls) > 2 * self.waiting + MAX_ENDED:
+            self.calls = deque(call for call in self.calls if call.is_queued)
+
+
 class CallQueue:
-    """First in, first out, but a call over many rows goes to the end after each task it gave."""
+    """The lines of all clients that want one model."""
 
     def __init__(self, info: ModelInfo) -> None:
         self.info = info
@@ -33,44 +73,118 @@ class CallQueue:
         self.row_s: float | None = None
         self._busy_s = 0.0
         self._busy_rows = 0.0
-        self._calls: deque[Call] = deque()
+        self._lines: dict[Route, Line] = {}
+        #: Lines in the order of their turns: place, order of listing, line. A line's own place may
+        #: be later than its entry says; it is put right when it comes up.
+        self._turns: list[tuple[float, int, Line]] = []
+        self._order = count()
+        #: Lines with a waiting call.
+        self._active = 0
+        #: The place of the line that was served last: where a newcomer begins.
+        self._turn_at = 0.0
 
     def __repr__(self) -> str:
-        return f"<CallQueue {self.info.qualified_name} waiting={self.waiting} row_s={self.row_s}>"
+        return (
+            f"<CallQueue {self.info.qualified_name} waiting={self.waiting} "
+            f"clients={self._active} row_s={self.row_s}>"
+        )
+
+    # Who may come in
 
     @property
     def is_full(self) -> bool:
-        """No further call is to be accepted."""
+        """A further call needs somebody else's place."""
         return self.waiting >= self.info.max_queue
 
+    def has_place_for(self, route: Route) -> bool:
+        """Tell whether a further call of this client would be taken in."""
+        return not self.is_full or self._giving_way(route) is not None
+
+    def give_way(self, route: Route) -> Call | None:
+        """The call that has to make room for one of this client's; None where there is none."""
+        line = self._giving_way(route)
+        return None if line is None else line.newest()
+
+    def _giving_way(self, route: Route) -> Line | None:
+        line = self._lines.get(route)
+        mine = line.waiting if line else 0
+        if (mine + 1) * self._active > self.info.max_queue:
+            # It has its share; also the usual end for one that floods, found without a search.
+            return None
+        longest = max(self._lines.values(), key=_length)
+        if longest.waiting <= mine + 1 or longest.newest() is None:
+            return None
+        return longest
+
     def append(self, call: Call) -> None:
-        """Put a call at the end."""
-        if self._enter(call):
-            self._calls.append(call)
+        """Put a call at the end of its client's line."""
+        line = self._enter(call)
+        if line is not None:
+            line.calls.append(call)
 
     def prepend(self, call: Call) -> None:
-        """Put a call whose task came back at the front."""
-        if self._enter(call):
-            self._calls.appendleft(call)
+        """Put a call whose task came back at the front of its client's line."""
+        line = self._enter(call)
+        if line is not None:
+            line.calls.appendleft(call)
+
+    # Who goes first
 
     def pop(self) -> Call | None:
-        """Take the first call that has work."""
-        while self._calls:
-            call = self._calls.popleft()
+        """Take the first call, of the client whose turn it is; it costs that client one row."""
+        turns = self._turns
+        while turns:
+            turn_at, _, line = turns[0]
+            if turn_at < line.turn_at and len(turns) > 1:
+                heapq.heapreplace(turns, (line.turn_at, next(self._order), line))
+                continue
+            if not line.waiting:
+                heapq.heappop(turns)
+                line.is_listed = False
+                continue
+            call = self._take_from(line)
+            if call is None:
+                continue
+            # Where nobody waits, nobody can have had more than others.
+            self._turn_at = line.turn_at if self.waiting else line.turn_at + 1.0
+            line.turn_at += 1.0
+            return call
+        return None
+
+    def _take_from(self, line: Line) -> Call | None:
+        """The first call of a line that has work, if there is one."""
+        calls = line.calls
+        while calls:
+            call = calls.popleft()
             if not call.is_queued:
                 continue
-            self._leave(call)
+            call.is_queued = False
+            line.waiting -= 1
+            self.waiting -= 1
+            if not line.waiting:
+                self._active -= 1
             if call.has_work:
                 return call
         return None
+
+    def charge(self, call: Call, rows: int) -> None:
+        """A task of so many rows was made of a call that was popped."""
+        if rows > 1:
+            self._lines[call.channel.key.route].turn_at += rows - 1
 
     def ended(self, call: Call) -> None:
         """A call is over; if it waits here, it does not count any more."""
         if not call.is_queued:
             return
-        self._leave(call)
-        if len(self._calls) > 2 * self.waiting + MAX_ENDED:
-            self._calls = deque(call for call in self._calls if call.is_queued)
+        call.is_queued = False
+        line = self._lines[call.channel.key.route]
+        line.waiting -= 1
+        self.waiting -= 1
+        if not line.waiting:
+            self._active -= 1
+        line.sweep()
+
+    # The pace
 
     def observe(self, rows: int, busy_s: float) -> None:
         """A worker took ``busy_s`` for ``rows`` rows."""
@@ -84,26 +198,73 @@ class CallQueue:
         """What a task is expected to cost its worker; before any result, all that it may hold."""
         return MAX_BACKLOG_S if self.row_s is None else self.row_s * rows
 
-    def retry_after_s(self, workers: int) -> float:
+    def wait_s(self, route: Route, workers: int) -> float:
+        """How long one more call of a client would wait, at the present pace.
+
+        Before each call in the client's own line, every other client has one turn.
+        """
+        if self.row_s is None:
+            return 0.0
+        line = self._lines.get(route)
+        mine = line.waiting if line else 0
+        ahead = min(self.waiting, (mine + 1) * self._active)
+        return ahead * self.row_s / max(workers, 1)
+
+    def retry_after_s(self, route: Route, workers: int) -> float:
         """When a refused caller may find room, at the present pace."""
         if self.row_s is None:
             return 1.0
-        wait_s = self.waiting * self.row_s / max(workers, 1)
-        return min(max(wait_s, MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S)
+        return min(max(self.wait_s(route, workers), MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S)
 
     def check_invariants(self) -> None:
-        """The count is that of the calls in the queue, each of which is there once."""
-        queued = [call for call in self._calls if call.is_queued]
-        if len(queued) != self.waiting or len({id(call) for call in queued}) != len(queued):
-            raise RuntimeError(f"{self!r}: {len(queued)} calls are in the queue")
+        """The counts are those of the calls in the lines, each of which is there once."""
+        waiting = active = 0
+        for line in self._lines.values():
+            queued = [call for call in line.calls if call.is_queued]
+            if len(queued) != line.waiting or len({id(call) for call in queued}) != len(queued):
+                raise RuntimeError(f"{self!r}: {len(queued)} calls are in {line!r}")
+            if queued and not line.is_listed:
+                raise RuntimeError(f"{self!r}: {line!r} never gets its turn")
+            waiting += line.waiting
+            active += line.waiting > 0
+        if (waiting, active) != (self.waiting, self._active):
+            raise RuntimeError(f"{self!r}: {waiting} calls of {active} clients are in the queue")
+        listed = [line for _, _, line in self._turns]
+        if len({id(line) for line in listed}) != len(listed):
+            raise RuntimeError(f"{self!r}: a line has two turns")
 
-    def _enter(self, call: Call) -> bool:
+    # The one place where calls and lines come and go
+
+    def _enter(self, call: Call) -> Line | None:
         if call.is_queued:
-            return False
+            return None
         call.is_queued = True
+        route = call.channel.key.route
+        line = self._lines.get(route)
+        if line is None:
+            if len(self._lines) > 2 * self._active + MAX_IDLE_LINES:
+                self._sweep()
+            line = self._lines[route] = Line(route, self._turn_at)
+        if not line.waiting:
+            self._active += 1
+            # Who has had nothing for a while has no claim to all that it could have had.
+            line.turn_at = max(line.turn_at, self._turn_at)
+        if not line.is_listed:
+            line.is_listed = True
+            heapq.heappush(self._turns, (line.turn_at, next(self._order), line))
+        line.waiting += 1
         self.waiting += 1
-        return True
+        return line
 
-    def _leave(self, call: Call) -> None:
-        call.is_queued = False
-        self.waiting -= 1
+    def _sweep(self) -> None:
+        """Forget the lines without calls, and what they had more than others."""
+        for line in list(self._lines.values()):
+            if not line.waiting:
+                del self._lines[line.route]
+                line.is_listed = False
+        self._turns = [entry for entry in self._turns if entry[2].is_listed]
+        heapq.heapify(self._turns)
+
+
+def _length(line: Line) -> int:
+    return line.waiting

@@ -18,6 +18,15 @@ MIN_TASK_ROWS = 16
 MAX_SMALL_TASK_S = 0.010
 #: A task is to take no more than this part of the model's time limit, which is for a prediction.
 TASKS_IN_TIME = 4
+#: The headers of two arrays, each of at most 5 bytes.
+MAX_HEAD_BYTES = 10
+#: An unpacker's stack of 1,024 open containers and its object; msgpack-python 1.2, measured.
+UNPACKER_BYTES = 43_000
+
+
+def reading_bytes(args: bytes) -> int:
+    """What reading the rows of an argument array costs beside it: an unpacker, and its copy."""
+    return UNPACKER_BYTES + len(args)
 
 
 class RowCursor:
@@ -30,19 +39,20 @@ class RowCursor:
     def __init__(self, args: bytes, method: str) -> None:
         self._method = method
         self._bytes = args
-        # A fresh unpacker for each call; skip() builds nothing, whatever the rows claim to be.
-        self._unpacker = msgpack.Unpacker(max_buffer_size=max(len(args), 1))
+        #: Made with the first rows, as it is much larger than most arguments.
+        self._unpacker: msgpack.Unpacker | None = None
+        head = _unpacker(args[:MAX_HEAD_BYTES])
         try:
-            self._unpacker.feed(args)
-            given = self._unpacker.read_array_header()
+            given = head.read_array_header()
         except DECODE_ERRORS as error:
             raise WrongArguments(f"{method}(): arguments are not an array") from error
         check_count(given, method, ("rows",))
         try:
-            self.left: int = self._unpacker.read_array_header()
+            self.left: int = head.read_array_header()
         except DECODE_ERRORS as error:
             raise WrongArguments(f"{method}(): 'rows' should be an array of rows") from error
         self.total = self.left
+        self._first_at: int = head.tell()
 
     def next_rows(self, count: int) -> bytes:
         """The next ``count`` rows as a packed array.
@@ -50,7 +60,10 @@ class RowCursor:
         Raises:
             WrongArguments: the bytes end early or are no msgpack.
         """
-        start = self._unpacker.tell()
+        if self._unpacker is None:
+            # skip() builds nothing, whatever the rows claim to be.
+            self._unpacker = _unpacker(self._bytes[self._first_at :])
+        start = self._first_at + self._unpacker.tell()
         try:
             for _ in range(count):
                 self._unpacker.skip()
@@ -60,14 +73,23 @@ class RowCursor:
                 f"{self._method}(): malformed msgpack in or after row {row}"
             ) from error
         self.left -= count
-        return array_header(count) + self._bytes[start : self._unpacker.tell()]
+        rows = array_header(count) + self._bytes[start : self._first_at + self._unpacker.tell()]
+        if not self.left:
+            self.discard()
+        return rows
 
     def discard(self) -> None:
         """Let go of the bytes; there are no more rows."""
         self.left = 0
         self._bytes = b""
-        # By default, it would reserve a megabyte.
-        self._unpacker = msgpack.Unpacker(max_buffer_size=1)
+        self._unpacker = None
+
+
+def _unpacker(data: bytes) -> msgpack.Unpacker:
+    # A fresh one for each call; by default, it would reserve a megabyte.
+    unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
+    unpacker.feed(data)
+    return unpacker
 
 
 def array_header(count: int) -> bytes:

@@ -80,6 +80,7 @@ class Server:
                 max_request_bytes=settings.max_request_bytes,
                 max_reply_bytes=settings.max_reply_bytes,
                 max_held_bytes=settings.max_held_bytes,
+                max_unread_bytes=settings.max_unread_bytes,
                 max_attempts=settings.max_attempts,
                 startup_grace_s=settings.startup_grace_s,
                 stream_idle_s=settings.stream_idle_s,

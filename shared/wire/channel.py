@@ -48,6 +48,8 @@ class Channel(msgspec.Struct):
     waiting: deque[bytes] | None = None
     #: Own heartbeats since the terminal event began to wait for credit.
     finishing_beats: int = 0
+    #: What the terminal event costs for as long as it waits; the session's own mark.
+    parked_bytes: int = 0
     #: Client role only: what the server is allowed to send.
     window: ReadWindow | None = None
     #: Client role only: set by the first answer, which fixes the pattern of the call.

@@ -25,6 +25,10 @@ from zeropool.shared.wire.heartbeat import BEAT_INTERVAL_S, Pulse
 SERVER_LOST_AFTER_BEATS = 3
 #: Own heartbeats, five minutes of them, for which the end of a stream waits for credit.
 ABANDONED_AFTER_BEATS = 60
+#: What the records of one channel cost beside its payloads, as measured for calls.
+CHANNEL_BYTES = 1_024
+#: Most bytes of one peer's terminal events that wait for credit, unless the owner says otherwise.
+DEFAULT_MAX_PARKED_BYTES = 64 * 1024 * 1024
 
 
 class Role(enum.Enum):
@@ -41,6 +45,8 @@ class Drop(enum.Enum):
     DUPLICATE_ID = "duplicate_id"
     UNKNOWN_CHANNEL = "unknown_channel"
     UNEXPECTED = "unexpected"
+    #: Not an incoming event: the reply to a peer that grants no credit for its many replies.
+    UNCLAIMED = "reply_unclaimed"
 
 
 class Requested(msgspec.Struct, frozen=True):
@@ -97,12 +103,20 @@ class Session:
     """The ZeroRPC state of one socket."""
 
     def __init__(
-        self, role: Role, ids: MessageIds | None = None, beat_interval_s: float = BEAT_INTERVAL_S
+        self,
+        role: Role,
+        ids: MessageIds | None = None,
+        beat_interval_s: float = BEAT_INTERVAL_S,
+        max_parked_bytes: int = DEFAULT_MAX_PARKED_BYTES,
     ) -> None:
         self.role = role
         self.ids = ids or MessageIds()
         self.dropped: Counter[Drop] = Counter()
+        #: What terminal events that wait for credit hold, for all peers.
+        self.parked_bytes = 0
         self._beat_interval_s = beat_interval_s
+        self._max_parked_bytes = max_parked_bytes
+        self._parked: dict[Route, int] = {}
         # In order of `beat_at`: every channel's next beat is one interval after its last.
         self._channels: OrderedDict[ChannelKey, Channel] = OrderedDict()
         # The inner dict is a set that keeps its order: losses are told in the order of the calls.
@@ -247,6 +261,8 @@ class Session:
     def finish(self, channel: Channel, payload: bytes) -> None:
         """Server role: end a channel with a terminal event that is already encoded."""
         self._send(channel, channel.finish(payload))
+        if channel.state is State.FINISHING:
+            self._park(channel)
 
     def discard_waiting(self, channel: Channel) -> None:
         """Server role: forget the items that wait for credit; credit is not spent on them."""
@@ -269,6 +285,25 @@ class Session:
             self._outgoing.append((route, payload))
         if channel.state is State.CLOSED:
             self._remove(channel)
+
+    def _park(self, channel: Channel) -> None:
+        """A terminal event waits for credit; a peer for which too much waits gets no more."""
+        if channel.parked_bytes:
+            return
+        route = channel.key.route
+        channel.parked_bytes = CHANNEL_BYTES + sum(map(len, channel.waiting or ()))
+        self.parked_bytes += channel.parked_bytes
+        self._parked[route] = self._parked.get(route, 0) + channel.parked_bytes
+        if self._parked[route] > self._max_parked_bytes:
+            self.dropped[Drop.UNCLAIMED] += 1
+            self.close(channel)
+
+    def _unpark(self, channel: Channel) -> None:
+        route = channel.key.route
+        self.parked_bytes -= channel.parked_bytes
+        self._parked[route] -= channel.parked_bytes
+        if not self._parked[route]:
+            del self._parked[route]
 
     def _send_beat(self, channel: Channel) -> None:
         beat = wire.encode_beat(self.ids(), channel.key.channel_id)
@@ -328,6 +363,8 @@ class Session:
         # A peer may use an id again; the channel that has it now is another one.
         if self._channels.get(key) is not channel:
             return
+        if channel.parked_bytes:
+            self._unpark(channel)
         del self._channels[key]
         siblings = self._by_route[key.route]
         del siblings[key]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from gateway_world import World, model_info, worker
 
+from zeropool.gateway.budget import Budget
 from zeropool.gateway.dispatcher import Dispatcher
 from zeropool.gateway.fleet import Fleet
 from zeropool.gateway.ledger import Ledger
@@ -16,7 +17,7 @@ from zeropool.shared.wire.session import Role, Session
 def world():
     world = World()
     yield world
-    world.gateway.dispatcher.check_invariants()
+    world.gateway.check_invariants()
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def make_world():
 
     yield make_world
     for world in worlds:
-        world.gateway.dispatcher.check_invariants()
+        world.gateway.check_invariants()
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def fleet():
 
 @pytest.fixture
 def dispatcher(session, fleet):
-    dispatcher = Dispatcher(session, fleet, max_attempts=3, max_held_bytes=1000)
+    dispatcher = Dispatcher(session, fleet, Budget(100_000), max_attempts=3)
     dispatcher.know(model_info())
     yield dispatcher
     dispatcher.check_invariants()

@@ -9,11 +9,12 @@ from collections import defaultdict
 
 import msgspec
 
-from zeropool.gateway.calls import Batch, Order, Stream, Unary
+from zeropool.gateway.calls import Order, Unary
 from zeropool.gateway.commands import Connect, Disconnect, Log, Reply, Tell
 from zeropool.gateway.core import Gateway
 from zeropool.gateway.fleet import Worker, WorkerState
 from zeropool.gateway.limits import Limits
+from zeropool.gateway.row_calls import Batch, Stream
 from zeropool.gateway.rows import RowCursor
 from zeropool.shared import jobs
 from zeropool.shared.jobs import Job, Kind, Outcome, Result, RowError
@@ -133,6 +134,7 @@ LIMITS = {
     "max_request_bytes": 10_000,
     "max_reply_bytes": 10_000,
     "max_held_bytes": 100_000,
+    "max_unread_bytes": 100_000,
     "max_attempts": 3,
     "startup_grace_s": 10.0,
     "stream_idle_s": 60.0,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from gateway_world import channel, model_info, unary
+from gateway_world import batch, channel, model_info, pack, unary
 
 from zeropool.gateway.fleet import MAX_BACKLOG_S
-from zeropool.gateway.queue import CallQueue
+from zeropool.gateway.queue import MAX_IDLE_LINES, CallQueue
+from zeropool.shared.wire.channel import Channel, ChannelKey
+from zeropool.shared.wire.heartbeat import Pulse
+
+ME = (b"client",)
 
 
 @pytest.fixture
@@ -83,13 +87,13 @@ def test_ended_calls_do_not_pile_up(queue):
         queue.append(call)
         call.end()
         queue.ended(call)
-        assert len(queue._calls) <= 2 * 1 + 64 + 1
+        assert sum(len(line.calls) for line in queue._lines.values()) <= 2 * 1 + 64 + 1
     assert queue.pop() is living
 
 
 def test_before_any_result_a_task_costs_all_that_a_worker_may_hold(queue):
     assert queue.cost_s(1) == MAX_BACKLOG_S
-    assert queue.retry_after_s(4) == 1.0
+    assert queue.retry_after_s(ME, 4) == 1.0
 
 
 def test_older_batches_fade_from_the_pace_and_each_counts_by_its_rows(queue):
@@ -106,21 +110,157 @@ def test_a_refused_caller_is_told_to_wait_for_what_is_ahead(queue):
     for call in calls(3):
         queue.append(call)
     queue.observe(1, 2.0)
-    assert queue.retry_after_s(2) == pytest.approx(3.0)
-    assert queue.retry_after_s(0) == pytest.approx(6.0)
+    assert queue.retry_after_s(ME, 2) == pytest.approx(3.0)
+    assert queue.retry_after_s(ME, 0) == pytest.approx(6.0)
 
 
 def test_the_invariants_notice_a_wrong_count(queue):
     queue.waiting = 1
-    with pytest.raises(RuntimeError, match="0 calls are in the queue"):
+    with pytest.raises(RuntimeError, match="0 calls of 0 clients are in the queue"):
         queue.check_invariants()
     queue.waiting = 0
 
 
 def test_what_a_refused_caller_is_told_stays_within_bounds(queue):
     queue.observe(1, 0.001)
-    assert queue.retry_after_s(1) == 0.05
+    assert queue.retry_after_s(ME, 1) == 0.05
     queue.append(*calls(1))
     queue.observe(1, 1e6)
-    assert queue.retry_after_s(1) == 30.0
-    assert repr(queue).startswith("<CallQueue double waiting=1")
+    assert queue.retry_after_s(ME, 1) == 30.0
+    assert repr(queue).startswith("<CallQueue double waiting=1 clients=1")
+
+
+# Clients
+
+
+def from_client(name, number=0, make=unary, *args):
+    key = ChannelKey((name.encode(),), pack(number))
+    return make(Channel(key, 3, Pulse(0.0), 5.0), *args)
+
+
+def client_of(call):
+    return call.channel.key.route[0].decode()
+
+
+@pytest.fixture
+def large():
+    queue = CallQueue(model_info(max_queue=1000))
+    yield queue
+    queue.check_invariants()
+
+
+def popped(queue, count):
+    return "".join(client_of(queue.pop()) for _ in range(count))
+
+
+def test_clients_take_turns(large):
+    for number in range(4):
+        large.append(from_client("a", number))
+    for number in range(2):
+        large.append(from_client("b", number))
+    assert popped(large, 6) == "abab" + "aa"
+
+
+def test_each_clients_own_calls_stay_in_order(large):
+    first, second = from_client("a", 1), from_client("a", 2)
+    for call in (first, from_client("b", 1), second):
+        large.append(call)
+    assert [large.pop(), large.pop(), large.pop()][::2] == [first, second]
+
+
+def test_who_comes_late_has_no_claim_to_what_others_had_before(large):
+    for number in range(100):
+        large.append(from_client("a", number))
+    assert popped(large, 50) == "a" * 50
+    for number in range(10):
+        large.append(from_client("b", number))
+    assert popped(large, 10).count("b") == 5
+
+
+def test_who_was_away_has_no_claim_either(large):
+    large.append(from_client("b"))
+    assert large.pop()
+    for number in range(60):
+        large.append(from_client("a", number))
+    assert popped(large, 50) == "a" * 50
+    for number in range(1, 10):
+        large.append(from_client("b", number))
+    assert popped(large, 10).count("b") == 5
+
+
+def test_a_task_of_many_rows_counts_as_many_turns(large):
+    rows = from_client("a", 0, batch, list(range(40)), 10)
+    large.append(rows)
+    for number in range(12):
+        large.append(from_client("b", number))
+    call = large.pop()
+    assert call is rows
+    large.charge(call, call.take(1).rows)
+    large.append(call)
+    assert popped(large, 10) == "b" * 10
+    assert "a" in popped(large, 2)
+
+
+def test_a_call_that_came_back_goes_before_the_others_of_its_client(large):
+    first, second = from_client("a", 1), from_client("a", 2)
+    large.append(second)
+    large.prepend(first)
+    assert large.pop() is first
+
+
+def test_in_a_full_queue_the_longest_line_gives_way_to_a_shorter_one(queue):
+    calls = [from_client("a", number) for number in range(3)]
+    for call in calls:
+        queue.append(call)
+    assert queue.has_place_for((b"b",))
+    assert queue.give_way((b"b",)) is calls[-1]
+    assert not queue.has_place_for((b"a",))
+
+
+def test_nobody_gives_way_to_a_client_that_has_its_share(queue):
+    for name in "abb":
+        queue.append(from_client(name, name))
+    assert not queue.has_place_for((b"a",))
+    assert not queue.has_place_for((b"b",))
+
+
+def test_what_has_begun_gives_way_to_nobody(queue):
+    for number in range(3):
+        call = from_client("a", number)
+        call.put_back(call.take(number))
+        queue.append(call)
+    assert not queue.has_place_for((b"b",))
+    assert queue.give_way((b"b",)) is None
+
+
+def test_the_wait_of_a_client_depends_on_its_own_line(large):
+    for number in range(100):
+        large.append(from_client("a", number))
+    assert large.wait_s((b"a",), 2) == 0.0
+    large.observe(1, 1.0)
+    assert large.wait_s((b"a",), 2) == pytest.approx(50.0)
+    assert large.wait_s((b"b",), 2) == pytest.approx(0.5)
+
+
+def test_clients_that_come_and_go_leave_nothing_behind(large):
+    large.append(from_client("a"))
+    for number in range(1000):
+        call = from_client(f"c{number}")
+        large.append(call)
+        large.ended(call)
+    assert len(large._lines) <= 2 * 1 + MAX_IDLE_LINES + 1
+    for number in range(1000):
+        large.append(from_client(f"d{number}"))
+        assert large.pop()
+    assert len(large._lines) <= 2 * 1 + MAX_IDLE_LINES + 1
+    assert len(large._turns) <= len(large._lines)
+
+
+def test_the_invariants_notice_a_line_that_never_gets_its_turn(large):
+    large.append(from_client("a"))
+    large._turns.clear()
+    large._lines[b"a",].is_listed = False
+    with pytest.raises(RuntimeError, match="never gets its turn"):
+        large.check_invariants()
+    large._lines.clear()
+    large.waiting = large._active = 0

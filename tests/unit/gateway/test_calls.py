@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from gateway_world import batch, open_channel, pack, result_of, sent, stream, unary, unpack
 
-from zeropool.gateway.calls import STREAM_WINDOW_ROWS
+from zeropool.gateway.row_calls import STREAM_WINDOW_ROWS
 from zeropool.shared.errors import Overloaded, WorkerLost
 from zeropool.shared.jobs import Job, Kind, Outcome, Result
 from zeropool.shared.wire import event as wire

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zeropool.gateway.budget import CALL_BYTES
 from zeropool.gateway.status import Rate
 
 
@@ -39,7 +40,7 @@ def test_the_status_counts_calls_workers_and_drops(world):
         "clients": 1,
         "open_calls": 1,
         "calls_per_s": 0.3,
-        "held_bytes": 2,
+        "held_bytes": 2 + CALL_BYTES,
         "redispatched": 0,
         "dropped": {"malformed": 1},
         "models": [

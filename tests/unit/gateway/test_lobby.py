@@ -5,14 +5,24 @@ from __future__ import annotations
 import pytest
 from gateway_world import pack
 
+from zeropool.gateway.budget import Budget
 from zeropool.gateway.lobby import MAX_CALLS, Lobby
 from zeropool.shared.errors import Overloaded
 from zeropool.shared.wire import event as wire
 
 
 @pytest.fixture
-def lobby():
-    return Lobby(max_bytes=100)
+def budget():
+    budget = Budget(10_000)
+    yield budget
+    budget.check_invariants()
+
+
+@pytest.fixture
+def lobby(budget):
+    lobby = Lobby(budget)
+    yield lobby
+    assert budget.call_bytes == lobby.held_bytes
 
 
 @pytest.fixture
@@ -29,7 +39,7 @@ def arrive(session, lobby):
 def test_everybody_leaves_in_order_of_arrival(arrive, lobby):
     first, second = arrive("b"), arrive("a")
     assert lobby.take_all() == [first, second]
-    assert repr(lobby) == "<Lobby calls=0 held_bytes=0>"
+    assert repr(lobby) == "<Lobby calls=0>"
 
 
 def test_a_caller_that_is_gone_does_not_wait(arrive, lobby):
@@ -40,14 +50,15 @@ def test_a_caller_that_is_gone_does_not_wait(arrive, lobby):
 
 
 def test_more_bytes_than_may_be_held_are_refused(arrive, lobby):
-    arrive("a", "x" * 90)
-    with pytest.raises(Overloaded, match=r"hold 93 of max_held_bytes 100; retry_after_s=1\.00"):
-        arrive("b", "x" * 9)
+    arrive("a", "x" * 6_000)
+    full = r"calls hold 8052 of max_held_bytes 10000; retry_after_s=1\.00"
+    with pytest.raises(Overloaded, match=full):
+        arrive("b", "x" * 900)
     assert len(lobby) == 1
 
 
 def test_more_calls_than_may_wait_are_refused(session):
-    lobby = Lobby(max_bytes=10**9)
+    lobby = Lobby(Budget(10**9))
     for n in range(MAX_CALLS):
         payload = wire.encode_request(pack(n), "double_predict", [1])
         lobby.add(session.receive((b"client",), payload, 0.0))

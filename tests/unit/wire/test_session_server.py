@@ -385,3 +385,39 @@ def test_its_repr_counts(session):
     session.tick(5.0)
     assert repr(session) == "<Session server channels=1 peers=1 outgoing=1 dropped=1>"
     session.take_outgoing()
+
+
+# Replies that wait for credit
+
+
+def test_a_reply_without_credit_is_counted_until_its_peer_grants_some(session):
+    channel = opened(session)
+    grant(session, -1)
+    session.answer(channel, packed("x" * 1000))
+    assert session.parked_bytes > 1000
+    session.fail(channel, FAILURE)
+    parked_bytes = session.parked_bytes
+    grant(session, 1)
+    assert names(session.take_outgoing()) == ["OK"]
+    assert (parked_bytes > 2000, session.parked_bytes) == (True, 0)
+
+
+def test_a_peer_that_grants_no_credit_loses_what_is_too_much():
+    session = Session(Role.SERVER, max_parked_bytes=5000)
+    for number in range(4):
+        channel = opened(session, b"id%d" % number)
+        grant(session, -1, b"id%d" % number)
+        session.answer(channel, packed("x" * 1000))
+    assert (session.open_channels, session.dropped[Drop.UNCLAIMED]) == (2, 2)
+    assert 2 * 1000 < session.parked_bytes <= 5000
+    assert len(session.route_lost(PEER, 1.0)) == 2
+    assert (session.parked_bytes, session._parked) == (0, {})
+
+
+def test_what_one_peer_leaves_costs_another_nothing():
+    session = Session(Role.SERVER, max_parked_bytes=3000)
+    for route in (PEER, OTHER):
+        channel = opened(session, route=route)
+        session.receive(route, more(b"id", -1), now=0.0)
+        session.answer(channel, packed("x" * 1000))
+    assert (session.open_channels, session.dropped[Drop.UNCLAIMED]) == (2, 0)

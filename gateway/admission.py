@@ -1,0 +1,56 @@
+"""Whether one more call may come in: room in its model's queue, memory, and time to answer it.
+
+No I/O, no clock. What is refused here has cost nothing yet, and its caller hears so at once.
+"""
+
+from __future__ import annotations
+
+from zeropool.gateway.budget import CALL_BYTES, Budget
+from zeropool.gateway.fleet import Fleet
+from zeropool.gateway.queue import CallQueue
+from zeropool.shared.errors import Overloaded
+from zeropool.shared.wire.channel import Route
+
+
+class Admission:
+    """The gate before the queues."""
+
+    def __init__(self, fleet: Fleet, budget: Budget) -> None:
+        self._fleet = fleet
+        self._budget = budget
+
+    def check(self, queue: CallQueue, route: Route, size_bytes: int, left_s: float) -> None:
+        """See whether one more call of a client may be accepted.
+
+        ``left_s`` is the time until its deadline: what cannot be answered by then is refused at
+        once, so that an overloaded pool spends itself on calls that somebody still waits for.
+
+        Raises:
+            Overloaded: the queue or the memory is full, or the queue longer than its caller waits.
+        """
+        size_bytes += CALL_BYTES
+        # One worker alone would need so long; only where that is too long is a closer look due.
+        alone_s = queue.waiting * (queue.row_s or 0.0)
+        if alone_s <= left_s and not queue.is_full and self._budget.is_easy(size_bytes):
+            return
+        full = self._budget.refusal(route, size_bytes)
+        if not full and not queue.has_place_for(route):
+            raise self.no_place(queue, route)
+        if not full and (wait_s := queue.wait_s(route, self._workers(queue))) > left_s:
+            name = queue.info.qualified_name
+            full = f"{name}: a wait of {wait_s:.1f} s exceeds the {left_s:.1f} s that are left"
+        if full:
+            raise self._overloaded(full, queue, route)
+
+    def no_place(self, queue: CallQueue, route: Route) -> Overloaded:
+        """What a client hears that has no further place in a full queue."""
+        info = queue.info
+        reason = f"queue of {info.qualified_name} holds max_queue {info.max_queue} calls"
+        return self._overloaded(reason, queue, route)
+
+    def _overloaded(self, reason: str, queue: CallQueue, route: Route) -> Overloaded:
+        after_s = queue.retry_after_s(route, self._workers(queue))
+        return Overloaded(f"{reason}; retry_after_s={after_s:.2f}")
+
+    def _workers(self, queue: CallQueue) -> int:
+        return len(self._fleet.holding(queue.info.qualified_name))

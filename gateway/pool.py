@@ -1,0 +1,193 @@
+"""The gateway's side of the worker protocol: who is there, who is new, who is gone.
+
+Turns what workers say into facts for the fleet, the service and the dispatcher, and what the
+dispatcher decides into frames for workers. Refuses to know clients. No I/O, no clock.
+Specified in ``docs/protocol.md``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Tell
+from zeropool.gateway.dispatcher import Dispatcher
+from zeropool.gateway.fleet import STALLED_AFTER_S, Fleet, Worker, WorkerState
+from zeropool.gateway.service import Service
+from zeropool.shared import jobs
+from zeropool.shared.errors import ProtocolError
+
+#: A worker that registered must be connected within this time, or register again.
+CONNECT_TIMEOUT_S = 5.0
+
+
+class Pool:
+    """All workers of one gateway, as far as messages to and from them go."""
+
+    def __init__(  # noqa: PLR0913 - the cores around it, and the gateway's counts
+        self,
+        incarnation: str,
+        fleet: Fleet,
+        service: Service,
+        dispatcher: Dispatcher,
+        dropped: Counter[str],
+        *,
+        now: float,
+    ) -> None:
+        self._incarnation = incarnation
+        self._fleet = fleet
+        self._service = service
+        self._dispatcher = dispatcher
+        #: What was not taken, by reason.
+        self._dropped = dropped
+        self._commands: list[Command] = []
+        self._beat_at = now + jobs.BEAT_INTERVAL_S
+        self._reclaim_at = now
+
+    def __repr__(self) -> str:
+        return f"<Pool {self._fleet!r} commands={len(self._commands)}>"
+
+    def message(self, frame: bytes, now: float) -> None:
+        """Take a frame from the worker port."""
+        try:
+            message = jobs.decode_from_worker(frame)
+        except ProtocolError:
+            self._dropped["worker_malformed"] += 1
+            return
+        worker = self._fleet.get(message.worker)
+        if worker is not None:
+            worker.heard_at = now
+        if type(message) is jobs.Results:
+            self._results(message, worker, now)
+        elif type(message) is jobs.Register:
+            self._register(message, now)
+        elif type(message) is jobs.Draining:
+            self._draining(message.worker)
+        elif type(message) is jobs.Bye:
+            self._gone(message.worker, Note.WORKER_GONE)
+
+    def _results(self, message: jobs.Results, worker: Worker | None, now: float) -> None:
+        if worker is None or message.gateway != self._incarnation:
+            self._dropped["result_foreign"] += len(message.results)
+            return
+        self._dispatcher.take_results(message, worker, now)
+
+    def _register(self, message: jobs.Register, now: float) -> None:
+        if message.protocol_version != jobs.PROTOCOL_VERSION:
+            self._log(
+                Note.WORKER_REFUSED,
+                worker=message.worker,
+                reason=f"speaks protocol version {message.protocol_version}, "
+                f"this gateway {jobs.PROTOCOL_VERSION}",
+            )
+            return
+        known = self._fleet.get(message.worker)
+        if known is not None:
+            if known.state is not WorkerState.CONNECTING:
+                # It did not hear the welcome, or forgot it; what it holds stays in the ledger.
+                self._welcome(known)
+            return
+        worker = Worker(
+            message.worker,
+            message.endpoint,
+            tuple(info.qualified_name for info in message.models),
+            message.credit,
+            message.pid,
+            message.host,
+            message.link,
+            registered_at=now,
+            heard_at=now,
+        )
+        self._fleet.add(worker)
+        for info in message.models:
+            self._service.add_model(info)
+            self._dispatcher.know(info)
+        self._commands.append(Connect(worker.worker_id, worker.endpoint))
+
+    def connected(self, worker_id: str) -> bool:
+        """The shell's socket to a worker is up. Tell whether it can now be given work."""
+        worker = self._fleet.get(worker_id)
+        if worker is None or worker.state is not WorkerState.CONNECTING:
+            return False
+        worker.state = WorkerState.READY
+        self._welcome(worker)
+        self._log(
+            Note.WORKER_READY,
+            worker=worker_id,
+            pid=worker.pid,
+            host=worker.host,
+            models=",".join(worker.models),
+        )
+        return True
+
+    def disconnected(self, worker_id: str) -> None:
+        """The connection to a worker is gone or never came up: what it had moves to others."""
+        self._gone(worker_id, Note.WORKER_LOST)
+
+    def _draining(self, worker_id: str) -> None:
+        worker = self._fleet.get(worker_id)
+        if worker is not None and worker.state is not WorkerState.DRAINING:
+            worker.state = WorkerState.DRAINING
+            self._log(Note.WORKER_DRAINING, worker=worker_id, pid=worker.pid)
+
+    def _gone(self, worker_id: str, note: Note) -> None:
+        worker = self._fleet.remove(worker_id)
+        if worker is None:
+            return
+        unanswered = self._dispatcher.ledger.owned_by(worker_id)
+        if note is Note.WORKER_GONE:
+            self._dispatcher.worker_left(worker_id)
+        else:
+            self._dispatcher.worker_lost(worker_id)
+        self._commands.append(Disconnect(worker_id))
+        self._log(note, worker=worker_id, pid=worker.pid, unanswered=unanswered)
+
+    def _welcome(self, worker: Worker) -> None:
+        welcome = jobs.Welcome(self._incarnation, jobs.PROTOCOL_VERSION, worker.link)
+        self._tell(worker.worker_id, jobs.encode(welcome))
+
+    def _tell(self, worker_id: str, frame: bytes) -> None:
+        self._commands.append(Tell(worker_id, frame))
+
+    # Time
+
+    def next_deadline(self) -> float:
+        """When `tick` next has something to do."""
+        if len(self._dispatcher.ledger):
+            return min(self._beat_at, self._reclaim_at)
+        return self._beat_at
+
+    def tick(self, now: float) -> None:
+        """Take back what stalled workers hold, give up those that are overdue, and beat."""
+        if now >= self._reclaim_at:
+            self._reclaim_at = now + STALLED_AFTER_S
+            self._dispatcher.reclaim(now)
+            for worker_id in self._dispatcher.overdue_workers(now):
+                self._gone(worker_id, Note.WORKER_LOST)
+        if now >= self._beat_at:
+            self._beat(now)
+
+    def _beat(self, now: float) -> None:
+        self._beat_at = now + jobs.BEAT_INTERVAL_S
+        beat = jobs.encode(jobs.GatewayBeat(self._incarnation))
+        for worker in list(self._fleet):
+            if worker.state is not WorkerState.CONNECTING:
+                self._tell(worker.worker_id, beat)
+            elif now - worker.registered_at > CONNECT_TIMEOUT_S:
+                self._gone(worker.worker_id, Note.WORKER_LOST)
+
+    # Commands
+
+    def take_commands(self, now: float) -> list[Command]:
+        """Decide what to dispatch, and return everything there is to do for workers, in order."""
+        commands, self._commands = self._commands, []
+        # First what is cancelled: a job that is taken back may go to the same worker again.
+        for cancellation in self._dispatcher.take_cancellations():
+            frame = jobs.encode(jobs.Cancel(self._incarnation, cancellation.job_ids))
+            commands.append(Tell(cancellation.worker_id, frame))
+        for assignment in self._dispatcher.dispatch(now):
+            frame = jobs.encode(jobs.Jobs(self._incarnation, assignment.jobs))
+            commands.append(Tell(assignment.worker_id, frame))
+        return commands
+
+    def _log(self, note: Note, **fields: object) -> None:
+        self._commands.append(Log(note, fields))
