@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from gateway_world import World, model_info, worker
+from gateway_world import World, model_info, open_channel, worker
 
 from zeropool.gateway.budget import Budget
 from zeropool.gateway.dispatcher import Dispatcher
 from zeropool.gateway.fleet import Fleet
 from zeropool.gateway.ledger import Ledger
+from zeropool.shared.wire import event as wire
 from zeropool.shared.wire.event import MessageIds
 from zeropool.shared.wire.session import Role, Session
 
@@ -67,3 +68,20 @@ def ledger():
     ledger = Ledger()
     yield ledger
     ledger.check_invariants()
+
+
+@pytest.fixture
+def channel(session):
+    return open_channel(session)
+
+
+@pytest.fixture
+def grant(session):
+    """The caller grants credit on its channel, and the call learns of it."""
+
+    def grant(call, slots, now=0.0):
+        more = wire.encode_more(b"\xa1m", call.channel.key.channel_id, slots)
+        session.receive(call.channel.key.route, more, now)
+        call.granted(session, now)
+
+    return grant

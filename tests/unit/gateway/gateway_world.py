@@ -98,6 +98,18 @@ def read_event(payload):
     return event.name, unpack(event.args)
 
 
+def answer(call, task, session, now=0.0):
+    job = Job(task.job_id, 1, task.kind, call.model, task.args, 1.0, first_index=task.first_index)
+    call.answered(task, result_of(job), session, now)
+
+
+def take_all(call):
+    tasks = []
+    while call.has_work:
+        tasks.append(call.take(len(tasks) + 1))
+    return tasks
+
+
 # The fake model
 
 
