@@ -115,7 +115,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_reply_bytes: Bytes = DEFAULT_MAX_REPLY_BYTES
     #: Most bytes of replies that one client has not read.
     max_unread_bytes: Bytes = DEFAULT_MAX_UNREAD_BYTES
-    #: Most bytes of arguments of all accepted calls; above them the caller gets `Overloaded`.
+    #: Most bytes that accepted calls and unsent replies hold; above them callers get `Overloaded`.
     max_held_bytes: Bytes = DEFAULT_MAX_HELD_BYTES
     #: How many workers a call may cost before its caller gets `WorkerLost`.
     max_attempts: Attempts = DEFAULT_MAX_ATTEMPTS
