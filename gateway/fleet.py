@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from zeropool.shared.jobs import Register
 
 #: A worker is given work ahead only while what it holds will keep it busy for less than this:
 #: enough to hide the way to and from the gateway (a round trip is about 0.2 ms), and so little
@@ -15,6 +17,9 @@ from dataclasses import dataclass
 MAX_BACKLOG_S = 0.010
 #: A busy worker from which nothing has come for so long gets nothing more until something does.
 STALLED_AFTER_S = 0.050
+#: Numbers of Results that are remembered beyond a gap. Only what two connections of one worker
+#: bring out of order leaves a gap, a few messages at most; the rest is a peer that makes them up.
+MAX_AHEAD = 1_024
 
 
 class WorkerState(enum.Enum):
@@ -49,6 +54,26 @@ class Worker:
     progress_at: float = 0.0
     answered_rows: int = 0
     busy_s: float = 0.0
+    #: Number of its Results up to which all were seen, and those that were seen beyond a gap.
+    seen: int = 0
+    ahead: set[int] = field(default_factory=set)
+
+    @classmethod
+    def registered(cls, message: Register, now: float) -> Worker:
+        """The worker that a message tells of."""
+        return cls(
+            message.worker,
+            message.endpoint,
+            tuple(info.qualified_name for info in message.models),
+            message.credit,
+            message.pid,
+            message.host,
+            message.link,
+            registered_at=now,
+            heard_at=now,
+            # What it sent before, to a gateway that had given it up, is of no use any more.
+            seen=message.last,
+        )
 
     def __repr__(self) -> str:
         return (
@@ -65,6 +90,22 @@ class Worker:
         if self.held_rows >= self.credit or self.backlog_s >= MAX_BACKLOG_S:
             return False
         return now - self.progress_at < STALLED_AFTER_S
+
+    def sees(self, number: int) -> bool:
+        """A Results message of that number is here; tell whether for the first time."""
+        if number == self.seen + 1:
+            self.seen = number
+            while self.ahead and self.seen + 1 in self.ahead:
+                self.seen += 1
+                self.ahead.remove(self.seen)
+            return True
+        if number == 0:
+            return True
+        if number <= self.seen or number in self.ahead:
+            return False
+        if len(self.ahead) < MAX_AHEAD:
+            self.ahead.add(number)
+        return True
 
     def is_stalled(self, now: float) -> bool:
         """Tell whether it holds work and has been silent for longer than its work should take."""
@@ -116,6 +157,11 @@ class Fleet:
     def remove(self, worker_id: str) -> Worker | None:
         """A worker is gone."""
         return self._workers.pop(worker_id, None)
+
+    def seen_of(self, worker_id: str) -> int:
+        """Number of the Results up to which all of a worker's were seen."""
+        worker = self._workers.get(worker_id)
+        return worker.seen if worker is not None else 0
 
     def count(self, state: WorkerState) -> int:
         """Number of workers in a state."""

@@ -62,12 +62,15 @@ class Pool:
             self._register(message, now)
         elif type(message) is jobs.Draining:
             self._draining(message.worker)
-        elif type(message) is jobs.Bye:
+        elif type(message) is jobs.Bye and worker is not None and message.last <= worker.seen:
             self._gone(message.worker, Note.WORKER_GONE)
 
     def _results(self, message: jobs.Results, worker: Worker | None, now: float) -> None:
         if worker is None or message.gateway != self._incarnation:
             self._dropped["result_foreign"] += len(message.results)
+            return
+        if not worker.sees(message.number):
+            self._dropped["result_repeated"] += len(message.results)
             return
         self._dispatcher.take_results(message, worker, now)
 
@@ -86,17 +89,7 @@ class Pool:
                 # It did not hear the welcome, or forgot it; what it holds stays in the ledger.
                 self._welcome(known)
             return
-        worker = Worker(
-            message.worker,
-            message.endpoint,
-            tuple(info.qualified_name for info in message.models),
-            message.credit,
-            message.pid,
-            message.host,
-            message.link,
-            registered_at=now,
-            heard_at=now,
-        )
+        worker = Worker.registered(message, now)
         self._fleet.add(worker)
         for info in message.models:
             self._service.add_model(info)
@@ -142,7 +135,7 @@ class Pool:
         self._log(note, worker=worker_id, pid=worker.pid, unanswered=unanswered)
 
     def _welcome(self, worker: Worker) -> None:
-        welcome = jobs.Welcome(self._incarnation, jobs.PROTOCOL_VERSION, worker.link)
+        welcome = jobs.Welcome(self._incarnation, jobs.PROTOCOL_VERSION, worker.link, worker.seen)
         self._tell(worker.worker_id, jobs.encode(welcome))
 
     def _tell(self, worker_id: str, frame: bytes) -> None:
@@ -168,10 +161,10 @@ class Pool:
 
     def _beat(self, now: float) -> None:
         self._beat_at = now + jobs.BEAT_INTERVAL_S
-        beat = jobs.encode(jobs.GatewayBeat(self._incarnation))
         for worker in list(self._fleet):
             if worker.state is not WorkerState.CONNECTING:
-                self._tell(worker.worker_id, beat)
+                beat = jobs.GatewayBeat(self._incarnation, worker.seen)
+                self._tell(worker.worker_id, jobs.encode(beat))
             elif now - worker.registered_at > CONNECT_TIMEOUT_S:
                 self._gone(worker.worker_id, Note.WORKER_LOST)
 
@@ -185,7 +178,8 @@ class Pool:
             frame = jobs.encode(jobs.Cancel(self._incarnation, cancellation.job_ids))
             commands.append(Tell(cancellation.worker_id, frame))
         for assignment in self._dispatcher.dispatch(now):
-            frame = jobs.encode(jobs.Jobs(self._incarnation, assignment.jobs))
+            seen = self._fleet.seen_of(assignment.worker_id)
+            frame = jobs.encode(jobs.Jobs(self._incarnation, assignment.jobs, seen))
             commands.append(Tell(assignment.worker_id, frame))
         return commands
 

@@ -99,6 +99,9 @@ class Register(msgspec.Struct, frozen=True, array_like=True, tag="register"):
     pid: int
     host: str
     models: list[ModelInfo]
+    #: Number of the last `Results` that was sent before this; a gateway to which the worker is new
+    #: does not wait for any of them.
+    last: int = 0
 
 
 class Results(msgspec.Struct, frozen=True, array_like=True, tag="results"):
@@ -111,6 +114,9 @@ class Results(msgspec.Struct, frozen=True, array_like=True, tag="results"):
     model: str = ""
     rows: int = 0
     busy_s: float = 0.0
+    #: Counts what this worker sends to this gateway, from 1: what does not arrive is sent again.
+    #: 0: it is not, and the gateway tells nothing of it.
+    number: int = 0
 
 
 class WorkerBeat(msgspec.Struct, frozen=True, array_like=True, tag="beat"):
@@ -126,23 +132,27 @@ class Draining(msgspec.Struct, frozen=True, array_like=True, tag="draining"):
 
 
 class Bye(msgspec.Struct, frozen=True, array_like=True, tag="bye"):
-    """Worker → gateway: every result is sent; nothing more will come."""
+    """Worker → gateway: nothing more will come after the `Results` of number ``last``."""
 
     worker: str
+    last: int = 0
 
 
 class Welcome(msgspec.Struct, frozen=True, array_like=True, tag="welcome"):
-    """Gateway → worker: registered."""
+    """Gateway → worker: registered. What is not among the ``seen`` is to be sent again."""
 
     gateway: str
     protocol_version: int
     link: int
+    #: Here and below: number of the `Results` up to which the gateway has seen all.
+    seen: int = 0
 
 
 class GatewayBeat(msgspec.Struct, frozen=True, array_like=True, tag="beat"):
     """Gateway → worker: I still know you."""
 
     gateway: str
+    seen: int = 0
 
 
 class Jobs(msgspec.Struct, frozen=True, array_like=True, tag="jobs"):
@@ -150,6 +160,7 @@ class Jobs(msgspec.Struct, frozen=True, array_like=True, tag="jobs"):
 
     gateway: str
     jobs: list[Job]
+    seen: int = 0
 
 
 class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):

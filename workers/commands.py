@@ -21,6 +21,8 @@ class Note(enum.Enum):
     READY = "ready"
     DRAINING = "draining"
     NO_GATEWAY = "no gateway answers"
+    #: A connection broke with more on its way than is kept.
+    RESULTS_LOST = "results lost"
     MALFORMED = "dropped a message"
 
 

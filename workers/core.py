@@ -1,9 +1,9 @@
 """A worker without its sockets and models: frames and `now` in, commands and batches out.
 
-Puts the cores together: a registration for each gateway, and the batcher. Everything that a worker
-decides, it decides here or in these; the shell in ``worker`` carries out and runs the batches.
-After every call but `next_batch` the shell runs `take_commands`; `next_deadline` says when `tick`
-or `next_batch` has something to do. Refuses to know how a job becomes a result. Times are
+Puts the cores together: a registration and an outbox for each gateway, and the batcher. Everything
+that a worker decides, it decides here or in these; the shell in ``worker`` carries out and runs the
+batches. After every call but `next_batch` the shell runs `take_commands`; `next_deadline` says when
+`tick` or `next_batch` has something to do. Refuses to know how a job becomes a result. Times are
 monotonic seconds.
 """
 
@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zeropool.shared import jobs
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.model import ModelInfo
 from zeropool.workers.batcher import Batch, Batcher, BatchLimits
 from zeropool.workers.commands import Command, Log, Note, Send
+from zeropool.workers.outbox import Outbox
 from zeropool.workers.registration import Registration
 
 #: Batches that a worker wants to hold: one to run, one to run next.
@@ -43,6 +44,7 @@ class _Link:
     number: int
     endpoint: str
     registration: Registration
+    outbox: Outbox = field(default_factory=Outbox)
 
     @property
     def gateway(self) -> str:
@@ -62,7 +64,8 @@ class WorkerCore:
         now: float,
     ) -> None:
         self.identity = identity
-        #: It has said goodbye: nothing is started and nothing taken any more.
+        #: It has said goodbye: nothing is started and nothing taken any more. It is only there for
+        #: gateways that did not hear everything.
         self.is_ending = False
         self.batcher = Batcher({info.qualified_name: _limits(info) for info in infos})
         self._infos = list(infos)
@@ -85,12 +88,10 @@ class WorkerCore:
     def connected(self, link: int, now: float) -> None:
         """The connection to a gateway has come up, perhaps again."""
         self._links[link].registration.connected(now)
+        self._links[link].outbox.reconnected()
 
     def message(self, frame: bytes, now: float) -> None:
         """Take a frame from the socket for jobs."""
-        if self.is_ending:
-            # To the gateways, this worker is gone.
-            return
         try:
             message = jobs.decode_from_gateway(frame)
         except ProtocolError as error:
@@ -101,7 +102,10 @@ class WorkerCore:
             return
         link.registration.heard(message.gateway, now)
         if type(message) is jobs.Jobs:
+            link.outbox.seen(message.seen)
             self._take_jobs(link, message, now)
+        elif type(message) is jobs.GatewayBeat:
+            link.outbox.seen(message.seen)
         elif type(message) is jobs.Cancel:
             cancelled = self.batcher.cancel(message.gateway, set(message.job_ids))
             self._give_back(link, cancelled)
@@ -128,7 +132,10 @@ class WorkerCore:
         if replaced:
             # That incarnation is gone, and its jobs mean nothing to the new one.
             self.batcher.forget_gateway(replaced)
-        if is_first:
+            link.outbox.forget()
+        link.outbox.seen(message.seen)
+        self._send_again(link)
+        if is_first and not self.is_ending:
             self._log(
                 Note.READY,
                 worker=self.identity.worker_id,
@@ -136,7 +143,26 @@ class WorkerCore:
                 models=[info.qualified_name for info in self._infos],
             )
 
+    def _send_again(self, link: _Link) -> None:
+        """Send what went over a connection that broke and did not arrive."""
+        lost = 0
+        for number, frame in link.outbox.take_unsure():
+            if frame is not None:
+                self._commands.append(Send(link.number, frame))
+                continue
+            lost += 1
+            # The gateway gives these jobs up in time; it must not wait for their message as well.
+            empty = jobs.Results(self.identity.worker_id, link.gateway, [], number=number)
+            self._send(link, empty)
+        if lost:
+            self._log(Note.RESULTS_LOST, endpoint=link.endpoint, messages=lost)
+        if self.is_ending:
+            self._say_goodbye(link)
+
     def _take_jobs(self, link: _Link, message: jobs.Jobs, now: float) -> None:
+        if self.is_ending:
+            # The gateway has not read the goodbye yet; when it does, it gives them to others.
+            return
         foreign: list[jobs.Job] = []
         for job in message.jobs:
             if self.batcher.holds(job.model):
@@ -159,23 +185,19 @@ class WorkerCore:
         link = self._link_to(batch.gateway)
         if link is None:
             return
-        self._send(
-            link,
-            jobs.Results(
-                self.identity.worker_id,
-                batch.gateway,
-                results,
-                batch.model,
-                sum(job.rows for job in batch.jobs),
-                ended_at - started_at,
-            ),
+        self._send_results(
+            link, results, batch.model, sum(job.rows for job in batch.jobs), ended_at - started_at
         )
 
     # Time
 
     def next_deadline(self) -> float:
         """When `tick` or `next_batch` next has something to do."""
-        deadline = min(link.registration.next_deadline() for link in self._links)
+        deadline = min(
+            (link.registration.next_deadline() for link in self._reporting()), default=math.inf
+        )
+        if self.is_ending:
+            return deadline
         batch_at = self.batcher.next_deadline()
         if batch_at is not None and batch_at < deadline:
             deadline = batch_at
@@ -183,16 +205,20 @@ class WorkerCore:
 
     def tick(self, now: float) -> None:
         """Do what is due by now."""
-        if self.is_ending:
-            return
-        for link in self._links:
+        for link in self._reporting():
             if link.registration.must_register(now):
                 self._register(link)
-        if now >= self._beat_at:
+        if now >= self._beat_at and not self.is_ending:
             self._beat_at = now + jobs.BEAT_INTERVAL_S
             for link in self._links:
                 if link.registration.is_welcomed:
                     self._send(link, jobs.WorkerBeat(self.identity.worker_id))
+
+    def _reporting(self) -> Iterable[_Link]:
+        """The links over which to register: on its way out, none to which it would be new."""
+        if not self.is_ending:
+            return self._links
+        return (link for link in self._links if link.registration.is_welcomed)
 
     def _register(self, link: _Link) -> None:
         rows = max(info.max_batch_size for info in self._infos)
@@ -207,6 +233,7 @@ class WorkerCore:
                 self.identity.pid,
                 self.identity.host,
                 self._infos,
+                link.outbox.last,
             ),
         )
         if link.registration.tries == UNHEARD_AFTER_TRIES:
@@ -227,7 +254,10 @@ class WorkerCore:
             if link_to is not None:
                 self._give_back(link_to, waiting)
         for link in self._links:
-            self._send(link, jobs.Bye(self.identity.worker_id))
+            self._say_goodbye(link)
+
+    def _say_goodbye(self, link: _Link) -> None:
+        self._send(link, jobs.Bye(self.identity.worker_id, link.outbox.last))
 
     # Commands
 
@@ -241,7 +271,29 @@ class WorkerCore:
             jobs.Result(job.job_id, job.attempt, jobs.Outcome.RETURNED) for job in not_started
         ]
         if returned:
-            self._send(link, jobs.Results(self.identity.worker_id, link.gateway, returned))
+            self._send_results(link, returned)
+
+    def _send_results(
+        self,
+        link: _Link,
+        results: list[jobs.Result],
+        model: str = "",
+        rows: int = 0,
+        busy_s: float = 0.0,
+    ) -> None:
+        frame = jobs.encode(
+            jobs.Results(
+                self.identity.worker_id,
+                link.gateway,
+                results,
+                model,
+                rows,
+                busy_s,
+                link.outbox.last + 1,
+            )
+        )
+        link.outbox.add(frame)
+        self._commands.append(Send(link.number, frame))
 
     def _send(self, link: _Link, message: jobs.FromWorker) -> None:
         self._commands.append(Send(link.number, jobs.encode(message)))

@@ -76,11 +76,10 @@ class Worker:
         """
         self._open()
         try:
-            while not self._core.is_ending:
+            # An exception ends it without a goodbye: to a gateway that hears one, nothing had been
+            # started, and what ended this worker would end one after the other without any limit.
+            while not self._is_finished():
                 self._step()
-            # Not after an exception: to a gateway that hears a goodbye, nothing had been started,
-            # and what ended this worker would end one after the other without any limit.
-            self._wait_until_heard()
         finally:
             self._close()
 
@@ -120,11 +119,18 @@ class Worker:
             return f"ipc://{self._runtime_dir}/worker-{self.worker_id}.ipc"
         return "tcp://127.0.0.1:*"
 
-    def _wait_until_heard(self) -> None:
-        self._flush_until = self._clock() + FLUSH_MS / 1000
-        # A gateway takes the end of this socket for our death. So it has to read our goodbye, and
-        # the results before it, and to hang up first.
-        self._callers.wait_until_gone(self._flush_until, self._clock)
+    def _is_finished(self) -> bool:
+        """It has said goodbye, and every gateway has hung up.
+
+        A gateway takes the end of the socket for jobs for our death. So it has to read our
+        goodbye, and the results before it, and to hang up first.
+        """
+        if not self._core.is_ending:
+            return False
+        if self._flush_until == math.inf:
+            self._flush_until = self._clock() + FLUSH_MS / 1000
+        self._callers.take_events()
+        return not self._callers or self._clock() >= self._flush_until
 
     def _close(self) -> None:
         _arm(0.0)
@@ -143,7 +149,8 @@ class Worker:
     # The loop
 
     def _step(self) -> None:
-        timeout_ms = poll_timeout_ms(self._core.next_deadline(), self._clock())
+        deadline = min(self._core.next_deadline(), self._flush_until)
+        timeout_ms = poll_timeout_ms(deadline, self._clock())
         ready = dict(self._poller.poll(timeout_ms))
         now = self._clock()
         if self._signals.fileno() in ready and self._signals.take():

@@ -3,6 +3,7 @@
 import time
 
 from fixture_models.plain import PlainModel
+from fixture_models.slow import SleepyEchoModel
 
 
 class LargeOnceModel(PlainModel):
@@ -20,3 +21,9 @@ class LargeOnceModel(PlainModel):
     def predict(self, data):
         time.sleep(data["sleep_s"])
         return "x" * data["characters"]
+
+
+class OnceEchoModel(SleepyEchoModel):
+    """Returns the value, and must not be asked for it again."""
+
+    retry_safe = False

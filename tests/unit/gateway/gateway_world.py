@@ -251,9 +251,9 @@ class World:
         self.gateway.worker_message(jobs.encode(message), self.now)
         self.run()
 
-    def register(self, name="w1", models=None, credit=100, version=jobs.PROTOCOL_VERSION):
+    def register(self, name="w1", models=None, credit=100, version=jobs.PROTOCOL_VERSION, last=0):
         models = [model_info(batches=True)] if models is None else models
-        message = jobs.Register(name, version, 3, f"ipc://{name}", credit, 7, "host", models)
+        message = jobs.Register(name, version, 3, f"ipc://{name}", credit, 7, "host", models, last)
         self.from_worker(message)
 
     def connect(self, name="w1"):
@@ -264,15 +264,16 @@ class World:
         self.register(name, models, credit)
         self.connect(name)
 
-    def answer(self, name="w1", gateway="gw1", busy_s=0.0):
+    def answer(self, name="w1", gateway="gw1", busy_s=0.0, number=0):
         """The worker answers everything that it holds."""
         held, self.held[name] = self.held[name], []
-        self.report(name, [result_of(job) for job in held], gateway, held, busy_s)
+        results = [result_of(job) for job in held]
+        self.report(name, results, gateway, held, busy_s=busy_s, number=number)
 
-    def report(self, name, results, gateway="gw1", held=(), busy_s=0.0):
+    def report(self, name, results, gateway="gw1", held=(), *, busy_s=0.0, number=0):
         rows = sum(job.rows for job in held)
         model = held[0].model if held else ""
-        self.from_worker(jobs.Results(name, gateway, list(results), model, rows, busy_s))
+        self.from_worker(jobs.Results(name, gateway, list(results), model, rows, busy_s, number))
 
     def give_back(self, name="w1"):
         held, self.held[name] = self.held[name], []

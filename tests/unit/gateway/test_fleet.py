@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 from gateway_world import worker
+from hypothesis import given
+from hypothesis import strategies as st
 
-from zeropool.gateway.fleet import MAX_BACKLOG_S, STALLED_AFTER_S, WorkerState
+from zeropool.gateway.fleet import MAX_AHEAD, MAX_BACKLOG_S, STALLED_AFTER_S, WorkerState
 
 
 def test_an_idle_worker_can_always_take_a_task():
@@ -75,3 +77,51 @@ def test_a_worker_that_is_gone_is_not_known(fleet):
 
 def test_its_repr_says_how_it_is_getting_on():
     assert repr(worker()) == "<Worker w1 ready pid=7 held_rows=0 answered_rows=0>"
+
+
+def test_what_comes_in_order_is_seen_up_to_the_last():
+    sender = worker()
+    assert [sender.sees(number) for number in (1, 2, 3)] == [True, True, True]
+    assert sender.seen == 3
+
+
+def test_what_is_missing_is_not_passed_over():
+    sender = worker()
+    assert all(sender.sees(number) for number in (1, 3, 4))
+    assert sender.seen == 1
+    assert sender.sees(2)
+    assert sender.seen == 4
+
+
+def test_what_comes_again_is_known():
+    sender = worker()
+    for number in (1, 3):
+        sender.sees(number)
+    assert [sender.sees(number) for number in (1, 3)] == [False, False]
+
+
+def test_what_has_no_number_is_always_new():
+    sender = worker()
+    assert all(sender.sees(0) for _ in range(2))
+    assert sender.seen == 0
+
+
+def test_numbers_that_are_made_up_take_no_memory():
+    sender = worker()
+    for number in range(2, 2 * MAX_AHEAD):
+        sender.sees(number)
+    assert len(sender.ahead) == MAX_AHEAD
+
+
+@given(st.permutations(range(1, 9)), st.lists(st.integers(1, 8)))
+def test_in_whatever_order_they_come_each_is_new_once(numbers, again):
+    sender = worker()
+    assert all(sender.sees(number) for number in numbers)
+    assert not any(sender.sees(number) for number in again)
+    assert (sender.seen, sender.ahead) == (8, set())
+
+
+def test_of_a_worker_that_is_not_there_nothing_was_seen(fleet, ready):
+    ready("w1")
+    fleet.get("w1").sees(1)
+    assert (fleet.seen_of("w1"), fleet.seen_of("w2")) == (1, 0)

@@ -389,6 +389,58 @@ def test_results_for_another_gateway_are_dropped(world):
     assert world.gateway.dropped == {"result_foreign": 1}
 
 
+def test_a_worker_hears_which_of_its_results_have_arrived(world):
+    world.worker_up()
+    world.call("double_predict", 4)
+    world.answer(number=1)
+    world.advance(1.0)
+    world.register(last=1)
+    assert world.told["w1"][1:] == [
+        jobs.GatewayBeat("gw1", seen=1),
+        jobs.Welcome("gw1", 1, 3, seen=1),
+    ]
+
+
+def test_every_jobs_message_tells_it_too(world):
+    world.worker_up()
+    world.report("w1", [], number=1)
+    request = wire.encode_request(pack("1"), "double_predict", [4])
+    world.gateway.client_message([b"c1", b"", request], 0.0)
+    (tell,) = world.gateway.take_commands(0.0)
+    assert jobs.decode_from_gateway(tell.frame).seen == 1
+
+
+def test_results_that_come_again_are_counted_and_answer_nobody_twice(world):
+    world.worker_up()
+    world.call("double_predict", 4)
+    (job,) = world.held["w1"]
+    for _ in range(2):
+        world.report("w1", [result_of(job)], number=1)
+    assert world.reply() == ("OK", [8])
+    assert world.gateway.dropped == {"result_repeated": 1}
+
+
+def test_a_gateway_that_gave_a_worker_up_does_not_wait_for_what_it_sent_before(world):
+    world.worker_up()
+    world.lose()
+    world.register(last=41)
+    world.connect()
+    world.report("w1", [], number=42)
+    world.advance(1.0)
+    assert world.told["w1"][-1] == jobs.GatewayBeat("gw1", seen=42)
+
+
+def test_a_goodbye_counts_once_all_results_before_it_are_here(world):
+    world.worker_up()
+    world.call("double_predict", 4)
+    world.from_worker(jobs.Bye("w1", last=1))
+    assert world.disconnects == []
+    world.answer(number=1)
+    world.from_worker(jobs.Bye("w1", last=1))
+    assert world.disconnects == ["w1"]
+    assert world.reply() == ("OK", [8])
+
+
 def test_a_draining_worker_gets_nothing_new_and_gives_back_what_it_has(world):
     world.worker_up("w1")
     world.call("double_predict", 4)

@@ -1,12 +1,15 @@
 """What a worker decides: whom it tells what, what it runs, and how it ends. Time is a number."""
 
+import math
+
 import pytest
 from worker_world import IDENTITY, START, World, job, model_info
 
 from zeropool.shared import jobs
-from zeropool.shared.jobs import BEAT_INTERVAL_S, FORGOTTEN_AFTER_S, Kind, Outcome
+from zeropool.shared.jobs import BEAT_INTERVAL_S, FORGOTTEN_AFTER_S, Kind, Outcome, Result
 from zeropool.workers.commands import Note
 from zeropool.workers.core import UNHEARD_AFTER_TRIES
+from zeropool.workers.outbox import MAX_KEPT_BYTES
 
 BEAT = jobs.WorkerBeat("w1")
 
@@ -260,7 +263,8 @@ def test_a_draining_worker_gives_back_what_it_has_not_started_and_says_goodbye(w
     welcomed.core.drain()
 
     draining, returned, bye = welcomed.said()
-    assert (draining, bye) == (jobs.Draining("w1"), jobs.Bye("w1"))
+    assert (draining, bye) == (jobs.Draining("w1"), jobs.Bye("w1", last=1))
+    assert returned.number == 1
     assert [(r.job_id, r.attempt, r.outcome, r.body) for r in returned.results] == [
         (1, 1, Outcome.RETURNED, b""),
         (2, 2, Outcome.RETURNED, b""),
@@ -293,11 +297,143 @@ def test_after_its_goodbye_a_worker_does_nothing_more(welcomed):
     welcomed.said()
 
     welcomed.is_given(job(1))
-    welcomed.core.tick(START + 60.0)
+    welcomed.core.tick(START + 2 * BEAT_INTERVAL_S)
     welcomed.core.drain()
 
-    assert welcomed.core.next_batch(START + 60.0) is None
+    assert welcomed.core.next_batch(START + 2 * BEAT_INTERVAL_S) is None
     assert welcomed.said() == []
+
+
+def test_on_its_way_out_a_worker_is_new_to_no_gateway():
+    world = World(gateways=2)
+    world.is_welcomed("g1", link=1)
+    world.core.drain()
+    world.said_to_all()
+
+    world.core.connected(0, START + 1.0)
+    world.core.connected(1, START + 1.0)
+    world.core.tick(START + 1.0)
+
+    assert [(to, type(message)) for to, message in world.said_to_all()] == [(1, jobs.Register)]
+
+
+def test_a_worker_without_any_gateway_ends_without_waiting_for_one(world):
+    world.core.drain()
+
+    assert world.core.next_deadline() == math.inf
+
+
+# Results that may not have arrived
+
+
+def numbers(said):
+    return [message.number for message in said if type(message) is jobs.Results]
+
+
+def test_results_are_counted_for_each_gateway():
+    world = World(gateways=2)
+    for number, gateway in enumerate(("g0", "g1")):
+        world.is_welcomed(gateway, link=number)
+    for gateway in ("g0", "g1", "g0"):
+        world.is_given(job(1), gateway=gateway)
+        world.runs_a_batch()
+
+    said = [(to, message.number) for to, message in world.said_to_all()]
+    assert said == [(0, 1), (1, 1), (0, 2)]
+
+
+def test_what_was_not_seen_is_sent_again_over_the_next_connection(welcomed):
+    for job_id in range(3):
+        welcomed.is_given(job(job_id))
+        welcomed.runs_a_batch()
+    first, *unseen = welcomed.said()
+    assert first.number == 1
+
+    welcomed.core.connected(0, START + 1.0)
+    welcomed.core.tick(START + 1.0)
+    assert [message.last for message in welcomed.said()] == [3]
+    welcomed.hears(jobs.Welcome("g", jobs.PROTOCOL_VERSION, 0, seen=1))
+
+    assert welcomed.said() == unseen
+
+
+@pytest.mark.parametrize("message", [jobs.Jobs("g", [], 2), jobs.GatewayBeat("g", 2)])
+def test_what_a_gateway_tells_of_is_not_sent_again(welcomed, message):
+    for job_id in range(3):
+        welcomed.is_given(job(job_id))
+        welcomed.runs_a_batch()
+    welcomed.said()
+    welcomed.hears(message)
+
+    welcomed.core.connected(0, START)
+    welcomed.is_welcomed()
+
+    assert numbers(welcomed.said()) == [3]
+
+
+def test_what_goes_over_the_new_connection_is_sent_once(welcomed):
+    welcomed.core.connected(0, START)
+    welcomed.is_given(job(1))
+    welcomed.runs_a_batch()
+    welcomed.said()
+
+    welcomed.is_welcomed()
+
+    assert welcomed.said() == []
+
+
+def test_a_welcome_that_follows_mere_silence_sends_nothing_again(welcomed):
+    welcomed.is_given(job(1))
+    welcomed.runs_a_batch()
+    welcomed.said()
+
+    welcomed.is_welcomed()
+
+    assert welcomed.said() == []
+
+
+def test_a_new_incarnation_gets_nothing_of_the_old_ones_and_the_count_goes_on(welcomed):
+    welcomed.is_given(job(1))
+    welcomed.runs_a_batch()
+    welcomed.core.connected(0, START + 1.0)
+    welcomed.said()
+
+    welcomed.hears(jobs.Welcome("g2", jobs.PROTOCOL_VERSION, 0, seen=1))
+    welcomed.is_given(job(1), gateway="g2")
+    welcomed.runs_a_batch()
+
+    assert numbers(welcomed.said()) == [2]
+
+
+def test_results_that_were_let_go_leave_no_gap_and_are_noted(welcomed):
+    large = Result(1, 1, Outcome.OK, bytes(MAX_KEPT_BYTES // 2 + 1))
+    for job_id in range(2):
+        welcomed.is_given(job(job_id))
+        batch = welcomed.core.next_batch(START)
+        welcomed.core.finished(batch, [large], started_at=START, ended_at=START)
+    welcomed.core.connected(0, START)
+    welcomed.said()
+
+    welcomed.is_welcomed()
+
+    again = welcomed.said()
+    assert [(each.number, len(each.results)) for each in again] == [(1, 0), (2, 1)]
+    lost = welcomed.notes[-1]
+    assert (lost.note, lost.fields["messages"]) == (Note.RESULTS_LOST, 1)
+
+
+def test_a_goodbye_that_did_not_arrive_is_said_again_after_the_results_before_it(welcomed):
+    welcomed.is_given(job(1))
+    welcomed.runs_a_batch()
+    welcomed.core.drain()
+    welcomed.said()
+
+    welcomed.core.connected(0, START + 1.0)
+    welcomed.core.tick(START + 1.0)
+    welcomed.is_welcomed()
+
+    register, results, bye = welcomed.said()
+    assert (register.last, results.number, bye.last) == (1, 1, 1)
 
 
 def test_its_repr_tells_how_many_gateways_know_it():
