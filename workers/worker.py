@@ -113,6 +113,7 @@ class Worker:
             link = GatewayLink(self._context, endpoint)
             self._links.append(link)
             self._poller.register(link.monitor, zmq.POLLIN)
+        log.info("listening", extra=fields(worker=self.worker_id, jobs=self._endpoint))
 
     def _default_endpoint(self) -> str:
         if all(isinstance(endpoints.parse(g), endpoints.Ipc) for g in self._gateways):

@@ -262,5 +262,5 @@ def test_a_worker_whose_model_cannot_be_served_says_why(make_site):
 def test_a_worker_without_a_gateway_still_stops_when_told(make_site):
     site = make_site()
     worker = site.worker()
-    worker.wait_for_output("models loaded")
+    worker.wait_for_output("listening")
     assert worker.stop() == 0
