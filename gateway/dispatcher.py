@@ -22,6 +22,7 @@ from zeropool.gateway.placement import Placement
 from zeropool.gateway.queue import CallQueue
 from zeropool.gateway.suspects import Suspects
 from zeropool.gateway.tally import CALLER_LOST, OK
+from zeropool.gateway.turns import Turns
 from zeropool.shared.errors import Overloaded, WorkerLost, ZeropoolError
 from zeropool.shared.jobs import Job, Kind, Outcome, Result, Results
 from zeropool.shared.model import ModelInfo
@@ -69,6 +70,7 @@ class Dispatcher:
         self._next_id = count(1)
         self._cancellations: dict[str, list[int]] = {}
         self._suspects = Suspects()
+        self._turns = Turns()
 
     def __repr__(self) -> str:
         return (
@@ -159,9 +161,8 @@ class Dispatcher:
             for task, worker in self._suspects.placed(self._fleet, now):
                 job = self._assign(task, worker, MAX_BACKLOG_S, now)
                 jobs.setdefault(worker.worker_id, []).append(job)
-        for queue in self.queues.values():
-            if queue.waiting:
-                self._dispatch_model(queue, jobs, now)
+        for queue in self._turns.waiting(self.queues.values()):
+            self._dispatch_model(queue, jobs, now)
         return [Assignment(worker_id, batch) for worker_id, batch in jobs.items()]
 
     def _dispatch_model(self, queue: CallQueue, jobs: dict[str, list[Job]], now: float) -> None:

@@ -71,6 +71,8 @@ class CallQueue:
         self.tally = Tally()
         #: Average seconds of a worker's time for one row; None before the first result.
         self.row_s: float | None = None
+        #: Seconds of workers' time that the model has had; its place among the models.
+        self.used_s = 0.0
         self._busy_s = 0.0
         self._busy_rows = 0.0
         self._lines: dict[Route, Line] = {}
@@ -190,6 +192,7 @@ class CallQueue:
         """A worker took ``busy_s`` for ``rows`` rows."""
         self.tally.batch_rows.observe(rows)
         self.tally.batch_s.observe(busy_s)
+        self.used_s += busy_s
         self._busy_s = PACE_MEMORY * self._busy_s + busy_s
         self._busy_rows = PACE_MEMORY * self._busy_rows + rows
         self.row_s = self._busy_s / self._busy_rows

@@ -167,6 +167,48 @@ def test_rows_that_cannot_be_read_end_the_call(session, submit, ready, dispatch)
     assert (name, args[:1]) == ("ERR", ["TypeError"])
 
 
+# Models that share workers
+
+
+@pytest.fixture
+def turns(session, dispatcher, fleet, ready, dispatch):
+    """One worker that takes a second for each call; the models that it computes, in order."""
+    ready("w1", models=("double", "other"))
+    dispatcher.know(model_info("other"))
+
+    def turns(count):
+        models = ""
+        for _ in range(count):
+            ((job,),) = dispatch().values()
+            message = Results("w1", "gw1", [result_of(job)], job.model, 1, 1.0)
+            dispatcher.take_results(message, fleet.get("w1"), 0.0)
+            models += job.model[0]
+        session.take_outgoing()
+        return models
+
+    return turns
+
+
+def test_a_flooded_model_leaves_the_others_their_share_of_the_workers(submit, turns):
+    for number in range(20):
+        submit(f"d{number}")
+    assert turns(10) == 10 * "d"
+    for number in range(5):
+        submit(f"o{number}", model="other")
+    assert turns(8).count("o") == 4
+
+
+def test_a_model_that_nobody_wanted_has_no_claim_to_the_time_of_others(submit, turns):
+    submit("o", model="other")
+    assert turns(1) == "o"
+    for number in range(20):
+        submit(f"d{number}")
+    assert turns(10) == 10 * "d"
+    for number in range(9):
+        submit(f"o{number}", model="other")
+    assert turns(8).count("o") == 4
+
+
 # What is taken and what is not
 
 
