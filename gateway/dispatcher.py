@@ -223,6 +223,8 @@ class Dispatcher:
             worker.busy_s += message.busy_s
         returned: list[Task] = []
         for result in message.results:
+            if not self.ledger.is_formed(result):
+                continue
             task = self.ledger.settle(result.job_id, result.attempt, worker.worker_id)
             if task is None:
                 continue

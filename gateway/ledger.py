@@ -11,7 +11,7 @@ import enum
 from collections import Counter
 
 from zeropool.gateway.calls import Task
-from zeropool.shared.jobs import Kind
+from zeropool.shared.jobs import Kind, Outcome, Result
 
 
 class Stale(enum.Enum):
@@ -20,6 +20,8 @@ class Stale(enum.Enum):
     UNKNOWN_JOB = "unknown_job"
     WRONG_ATTEMPT = "wrong_attempt"
     WRONG_OWNER = "wrong_owner"
+    #: It does not have the form that the job's kind asks for.
+    WRONG_FORM = "wrong_form"
 
 
 class Ledger:
@@ -55,6 +57,17 @@ class Ledger:
             self._remove(task)
             return task
         return None
+
+    def is_formed(self, result: Result) -> bool:
+        """Tell whether a result has the form of an answer to its job; if not, it is counted.
+
+        One that has not ends nothing: the right one may yet come, and the deadline will.
+        """
+        task = self._tasks.get(result.job_id)
+        if task is None or _fits(task, result):
+            return True
+        self.stale[Stale.WRONG_FORM] += 1
+        return False
 
     def owner_lost(self, owner: str) -> list[Task]:
         """Everything a dead worker had, in the order in which it was sent."""
@@ -116,3 +129,14 @@ class Ledger:
         del owned[task.job_id]
         if not owned:
             del self._by_owner[task.owner]
+
+
+def _fits(task: Task, result: Result) -> bool:
+    if result.outcome is Outcome.RETURNED:
+        return True
+    if task.kind is Kind.ITEMS:
+        return len(result.items) == task.rows
+    if task.kind is Kind.ROWS and result.errors:
+        rows = task.rows
+        return bool(result.body) and all(0 <= error.offset < rows for error in result.errors)
+    return bool(result.body)

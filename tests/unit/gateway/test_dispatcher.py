@@ -21,7 +21,7 @@ from gateway_world import (
 from zeropool.gateway.budget import CALL_BYTES
 from zeropool.gateway.ledger import Stale
 from zeropool.shared.errors import Draining, Overloaded
-from zeropool.shared.jobs import Results
+from zeropool.shared.jobs import Outcome, Result, Results
 from zeropool.shared.wire import event as wire
 
 
@@ -210,6 +210,19 @@ def test_a_model_that_nobody_wanted_has_no_claim_to_the_time_of_others(submit, t
 
 
 # What is taken and what is not
+
+
+def test_a_result_without_form_is_dropped_and_the_right_one_still_counts(
+    session, dispatcher, submit, ready, dispatch, results
+):
+    ready("w1")
+    submit()
+    (job,) = dispatch()["w1"]
+    results("w1", Result(job.job_id, job.attempt, Outcome.OK))
+    assert sent(session) == []
+    results("w1", result_of(job))
+    assert sent(session) == [("OK", [2])]
+    assert dispatcher.ledger.stale == {Stale.WRONG_FORM: 1}
 
 
 def test_a_result_is_taken_once(session, dispatcher, submit, ready, dispatch, results):

@@ -7,7 +7,7 @@ from gateway_world import unary
 
 from zeropool.gateway.calls import Task
 from zeropool.gateway.ledger import Ledger, Stale
-from zeropool.shared.jobs import Kind
+from zeropool.shared.jobs import Kind, Outcome, Result, RowError
 
 
 @pytest.fixture
@@ -58,6 +58,41 @@ def test_only_the_lost_owners_tasks_come_back(ledger, task):
     ledger.sent(other, "w2")
     assert ledger.owner_lost("w1") == [task]
     assert repr(ledger) == "<Ledger tasks=1 owners=1 stale=0>"
+
+
+@pytest.mark.parametrize(
+    ("kind", "result"),
+    [
+        (Kind.CALL, Result(7, 1, Outcome.OK)),
+        (Kind.CALL, Result(7, 1, Outcome.ERROR, items=[b"\x01"])),
+        (Kind.ITEMS, Result(7, 1, Outcome.OK, items=[b"\x01"])),
+        (Kind.ITEMS, Result(7, 1, Outcome.OK, b"\x01\x02")),
+        (Kind.ROWS, Result(7, 1, Outcome.OK, items=[b"\x01", b"\x02"])),
+        (Kind.ROWS, Result(7, 1, Outcome.OK, b"\xc0\xc0", [], [RowError(2, "E", "")])),
+        (Kind.ROWS, Result(7, 1, Outcome.OK, b"\xc0\xc0", [], [RowError(-1, "E", "")])),
+    ],
+)
+def test_a_result_that_does_not_have_the_form_of_its_job_is_counted(ledger, kind, result):
+    ledger.sent(Task(7, unary(), kind, b"\x92\x01\x02", rows=2), "w1")
+    assert not ledger.is_formed(result)
+    assert ledger.stale == {Stale.WRONG_FORM: 1}
+    assert ledger.owned_by("w1") == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "result"),
+    [
+        (Kind.CALL, Result(7, 1, Outcome.OK, b"\x01")),
+        (Kind.ITEMS, Result(7, 1, Outcome.OK, items=[b"\x01", b"\x02"])),
+        (Kind.ROWS, Result(7, 1, Outcome.OK, b"\x01\xc0", [], [RowError(1, "E", "")])),
+        (Kind.ROWS, Result(7, 1, Outcome.RETURNED)),
+        (Kind.CALL, Result(8, 1, Outcome.OK)),
+    ],
+)
+def test_a_result_in_the_right_form_or_of_an_unknown_job_is_left_to_settle(ledger, kind, result):
+    ledger.sent(Task(7, unary(), kind, b"\x92\x01\x02", rows=2), "w1")
+    assert ledger.is_formed(result)
+    assert not ledger.stale
 
 
 def test_the_invariants_notice_a_task_under_a_wrong_name(task):
