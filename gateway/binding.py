@@ -32,3 +32,8 @@ def unlink_ipc(endpoint: str) -> None:
     parsed = endpoints.parse(endpoint)
     if isinstance(parsed, endpoints.Ipc):
         Path(parsed.path).unlink(missing_ok=True)
+
+
+def bound_endpoint(sock: zmq.Socket[bytes]) -> str:
+    """The endpoint to which a socket was bound last, with all its parts resolved."""
+    return sock.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")

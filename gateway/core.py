@@ -78,7 +78,13 @@ class Gateway:
         self._now = now
         self._calls = Rate()
         self._pool = Pool(
-            incarnation, self.fleet, self.service, self.dispatcher, self.dropped, now=now
+            incarnation,
+            self.fleet,
+            self.service,
+            self.dispatcher,
+            self.dropped,
+            max_workers=limits.max_workers,
+            now=now,
         )
         #: Calls for methods that a worker may yet bring.
         self._lobby = Lobby(self.budget)

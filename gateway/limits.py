@@ -14,5 +14,6 @@ class Limits:
     max_held_bytes: int
     max_unread_bytes: int
     max_attempts: int
+    max_workers: int
     startup_grace_s: float
     stream_idle_s: float

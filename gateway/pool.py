@@ -11,10 +11,12 @@ from collections import Counter
 
 from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Tell
 from zeropool.gateway.dispatcher import Dispatcher
+from zeropool.gateway.enrolment import MAX_NAME_CHARACTERS, refusal
 from zeropool.gateway.fleet import STALLED_AFTER_S, Fleet, Worker, WorkerState
 from zeropool.gateway.service import Service
 from zeropool.shared import jobs
 from zeropool.shared.errors import ProtocolError
+from zeropool.shared.model import ModelInfo
 
 #: A worker that registered must be connected within this time, or register again.
 CONNECT_TIMEOUT_S = 5.0
@@ -31,6 +33,7 @@ class Pool:
         dispatcher: Dispatcher,
         dropped: Counter[str],
         *,
+        max_workers: int,
         now: float,
     ) -> None:
         self._incarnation = incarnation
@@ -39,6 +42,9 @@ class Pool:
         self._dispatcher = dispatcher
         #: What was not taken, by reason.
         self._dropped = dropped
+        self._max_workers = max_workers
+        #: What workers bring whose connection is not up yet: it may never be.
+        self._joining: dict[str, list[ModelInfo]] = {}
         self._commands: list[Command] = []
         self._beat_at = now + jobs.BEAT_INTERVAL_S
         self._reclaim_at = now
@@ -59,7 +65,7 @@ class Pool:
         if type(message) is jobs.Results:
             self._results(message, worker, now)
         elif type(message) is jobs.Register:
-            self._register(message, now)
+            self._register(message, len(frame), now)
         elif type(message) is jobs.Draining:
             self._draining(message.worker)
         elif type(message) is jobs.Bye and worker is not None and message.last <= worker.seen:
@@ -74,26 +80,22 @@ class Pool:
             return
         self._dispatcher.take_results(message, worker, now)
 
-    def _register(self, message: jobs.Register, now: float) -> None:
-        if message.protocol_version != jobs.PROTOCOL_VERSION:
-            self._log(
-                Note.WORKER_REFUSED,
-                worker=message.worker,
-                reason=f"speaks protocol version {message.protocol_version}, "
-                f"this gateway {jobs.PROTOCOL_VERSION}",
-            )
-            return
+    def _register(self, message: jobs.Register, size_bytes: int, now: float) -> None:
         known = self._fleet.get(message.worker)
         if known is not None:
             if known.state is not WorkerState.CONNECTING:
                 # It did not hear the welcome, or forgot it; what it holds stays in the ledger.
                 self._welcome(known)
             return
+        refused = refusal(message, size_bytes, self._fleet, self._service.models, self._max_workers)
+        if refused is not None:
+            self._dropped[f"register_{refused.reason}"] += 1
+            worker_id = message.worker[:MAX_NAME_CHARACTERS]
+            self._log(Note.WORKER_REFUSED, worker=worker_id, reason=refused.text)
+            return
         worker = Worker.registered(message, now)
         self._fleet.add(worker)
-        for info in message.models:
-            self._service.add_model(info)
-            self._dispatcher.know(info)
+        self._joining[worker.worker_id] = message.models
         self._commands.append(Connect(worker.worker_id, worker.endpoint))
 
     def connected(self, worker_id: str) -> bool:
@@ -101,6 +103,9 @@ class Pool:
         worker = self._fleet.get(worker_id)
         if worker is None or worker.state is not WorkerState.CONNECTING:
             return False
+        for info in self._joining.pop(worker_id):
+            self._service.add_model(info)
+            self._dispatcher.know(info)
         worker.state = WorkerState.READY
         self._welcome(worker)
         self._log(
@@ -126,6 +131,7 @@ class Pool:
         worker = self._fleet.remove(worker_id)
         if worker is None:
             return
+        self._joining.pop(worker_id, None)
         unanswered = self._dispatcher.ledger.owned_by(worker_id)
         if note is Note.WORKER_GONE:
             self._dispatcher.worker_left(worker_id)

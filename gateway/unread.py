@@ -1,63 +1,127 @@
-"""Replies that a client's full connection does not take yet, bounded for each client.
+"""Replies that a client's full connection does not take yet: bounded for each client and in all.
 
-No I/O, no clock. As long as anything waits for a client, everything later waits behind it.
+No I/O, no clock. As long as anything waits for a client, everything later waits behind it. libzmq
+does not tell which connection has room again, so each is tried, less and less often.
 """
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections import deque
+from dataclasses import dataclass, field
+from itertools import count
 
 from zeropool.shared.wire.channel import Route
 
-#: How long to leave a full connection alone: libzmq does not tell which one has room again.
-RETRY_INTERVAL_S = 0.001
+#: How long to leave a full connection alone at first: a client that reads is soon done with some.
+FIRST_RETRY_S = 0.001
+#: And at most: a client that goes on after a stop waits no longer for its next reply.
+LAST_RETRY_S = 0.1
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What waits for one client."""
+
+    #: When it last took a reply, or the first one had to wait.
+    progress_at: float
+    retry_after_s: float = FIRST_RETRY_S
+    held_bytes: int = 0
+    replies: deque[bytes] = field(default_factory=deque)
 
 
 class Unread:
     """The waiting replies of all clients."""
 
-    def __init__(self, max_bytes_per_client: int) -> None:
-        self._max_bytes = max_bytes_per_client
-        self._replies: dict[Route, deque[bytes]] = {}
-        self._bytes: dict[Route, int] = {}
+    def __init__(self, *, max_client_bytes: int, max_total_bytes: int, max_wait_s: float) -> None:
+        self.held_bytes = 0
+        self._max_client_bytes = max_client_bytes
+        self._max_total_bytes = max_total_bytes
+        self._max_wait_s = max_wait_s
+        self._waiting: dict[Route, Waiting] = {}
+        #: When to try whom: one entry for each client, and some of those that are gone.
+        self._retries: list[tuple[float, int, Route, Waiting]] = []
+        self._next_number = count()
 
     def __bool__(self) -> bool:
-        return bool(self._replies)
+        return bool(self._waiting)
 
     def __repr__(self) -> str:
-        return f"<Unread clients={len(self._replies)} bytes={sum(self._bytes.values())}>"
-
-    def routes(self) -> list[Route]:
-        """The clients for whom something waits."""
-        return list(self._replies)
+        return f"<Unread clients={len(self._waiting)} bytes={self.held_bytes}>"
 
     def holds(self, route: Route) -> bool:
         """Something waits for this client."""
-        return route in self._replies
+        return route in self._waiting
 
-    def add(self, route: Route, payload: bytes) -> bool:
-        """Keep a reply; False, and all is forgotten, if the client reads far too slowly."""
-        size_bytes = self._bytes.get(route, 0) + len(payload)
-        if size_bytes > self._max_bytes:
+    def add(self, route: Route, payload: bytes, now: float) -> list[Route]:
+        """Keep a reply; return the clients that are given up for it, and forgotten.
+
+        A client over its own limit is given up itself; over the limit for all, those for whom the
+        most waits.
+        """
+        waiting = self._waiting.get(route)
+        if waiting is None:
+            waiting = self._waiting[route] = Waiting(progress_at=now)
+            self._retry_later(route, waiting, now)
+        waiting.replies.append(payload)
+        waiting.held_bytes += len(payload)
+        self.held_bytes += len(payload)
+        given_up = []
+        if waiting.held_bytes > self._max_client_bytes:
+            given_up.append(route)
             self.forget(route)
-            return False
-        self._replies.setdefault(route, deque()).append(payload)
-        self._bytes[route] = size_bytes
-        return True
+        while self.held_bytes > self._max_total_bytes:
+            largest = max(self._waiting, key=lambda each: self._waiting[each].held_bytes)
+            given_up.append(largest)
+            self.forget(largest)
+        return given_up
+
+    def next_deadline(self) -> float:
+        """When a client is to be tried again. May be early, never late."""
+        return self._retries[0][0] if self._retries else math.inf
+
+    def take_due(self, now: float) -> list[Route]:
+        """The clients to be tried now; each is to be followed by `sent` or `full`."""
+        due = []
+        while self._retries and self._retries[0][0] <= now:
+            *_, route, waiting = heapq.heappop(self._retries)
+            if self._waiting.get(route) is waiting:
+                due.append(route)
+        return due
 
     def first(self, route: Route) -> bytes | None:
         """The oldest reply for a client."""
-        replies = self._replies.get(route)
-        return replies[0] if replies else None
+        waiting = self._waiting.get(route)
+        return waiting.replies[0] if waiting is not None else None
 
-    def sent(self, route: Route) -> None:
+    def sent(self, route: Route, now: float) -> None:
         """The oldest reply for a client is on its way."""
-        replies = self._replies[route]
-        self._bytes[route] -= len(replies.popleft())
-        if not replies:
+        waiting = self._waiting[route]
+        size_bytes = len(waiting.replies.popleft())
+        waiting.held_bytes -= size_bytes
+        self.held_bytes -= size_bytes
+        waiting.progress_at = now
+        waiting.retry_after_s = FIRST_RETRY_S
+        if not waiting.replies:
             self.forget(route)
+
+    def full(self, route: Route, now: float) -> bool:
+        """A client that was tried takes nothing; False, and it is forgotten, if for too long."""
+        waiting = self._waiting[route]
+        if now - waiting.progress_at >= self._max_wait_s:
+            self.forget(route)
+            return False
+        self._retry_later(route, waiting, now)
+        return True
 
     def forget(self, route: Route) -> None:
         """The client is gone."""
-        self._replies.pop(route, None)
-        self._bytes.pop(route, None)
+        waiting = self._waiting.pop(route, None)
+        if waiting is not None:
+            self.held_bytes -= waiting.held_bytes
+
+    def _retry_later(self, route: Route, waiting: Waiting, now: float) -> None:
+        entry = (now + waiting.retry_after_s, next(self._next_number), route, waiting)
+        heapq.heappush(self._retries, entry)
+        waiting.retry_after_s = min(2 * waiting.retry_after_s, LAST_RETRY_S)

@@ -44,7 +44,10 @@ DEFAULT_MAX_REQUEST_BYTES = 64 * MIB
 DEFAULT_MAX_REPLY_BYTES = 100 * MIB
 DEFAULT_MAX_UNREAD_BYTES = 64 * MIB
 DEFAULT_MAX_HELD_BYTES = 1024 * MIB
+#: A client that is suspended, for instance in a debugger, may go on within this time.
+DEFAULT_MAX_UNREAD_S = 60.0
 DEFAULT_MAX_ATTEMPTS = 3
+DEFAULT_MAX_WORKERS = 1024
 DEFAULT_DRAIN_S = 30.0
 #: A worker imports numpy and loads its models in this time, or the caller may as well know.
 DEFAULT_STARTUP_GRACE_S = 10.0
@@ -66,6 +69,8 @@ MAX_MESSAGE_BYTES = 2**32 - 1
 MIN_MESSAGE_BYTES = 4096
 MAX_ROWS = 2**31 - 1
 MAX_PROCESSES = 1024
+#: Linux's most for one process, without a kernel setting of its own (fs.nr_open).
+MAX_CONNECTIONS = 2**20
 
 Bytes = Annotated[int, Meta(ge=MIN_MESSAGE_BYTES, le=MAX_MESSAGE_BYTES)]
 Rows = Annotated[int, Meta(ge=1, le=MAX_ROWS)]
@@ -74,6 +79,7 @@ Processes = Annotated[int, Meta(ge=1, le=MAX_PROCESSES)]
 ProcessesOrZero = Annotated[int, Meta(ge=0, le=MAX_PROCESSES)]
 Span = Annotated[float, Meta(gt=0, le=MAX_SPAN_S)]
 SpanOrZero = Annotated[float, Meta(ge=0, le=MAX_SPAN_S)]
+Connections = Annotated[int, Meta(ge=0, le=MAX_CONNECTIONS)]
 Attempts = Annotated[int, Meta(ge=1, le=100)]
 Wait = Annotated[float, Meta(ge=0, le=MAX_WAIT_MS)]
 ServiceName = Annotated[
@@ -115,6 +121,14 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_reply_bytes: Bytes = DEFAULT_MAX_REPLY_BYTES
     #: Most bytes of replies that one client has not read.
     max_unread_bytes: Bytes = DEFAULT_MAX_UNREAD_BYTES
+    #: How long a client may read none of the replies that wait for it.
+    max_unread_s: Span = DEFAULT_MAX_UNREAD_S
+    #: Most clients connected at a time; 0: as descriptors allow, at most 10,000.
+    max_connections: Connections = 0
+    #: Most connections from one address; 0: no limit of its own.
+    max_connections_per_address: Connections = 0
+    #: Most workers registered at a time.
+    max_workers: Processes = DEFAULT_MAX_WORKERS
     #: Most bytes that accepted calls and unsent replies hold; above them callers get `Overloaded`.
     max_held_bytes: Bytes = DEFAULT_MAX_HELD_BYTES
     #: How many workers a call may cost before its caller gets `WorkerLost`.

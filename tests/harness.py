@@ -18,6 +18,8 @@ from zeropool.client import Client
 
 MODELS = Path(__file__).parent / "models"
 ZEROPOOL = [sys.executable, "-m", "zeropool.cli.main"]
+#: Runs what follows the number with so many file descriptors, which it cannot raise.
+LIMITED = ["sh", "-c", 'ulimit -n "$0" && exec "$@"']
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 #: Between two looks at something that sends no event, such as another process's death.
@@ -93,11 +95,13 @@ class Command:
         cwd: Path | None = None,
         extra_env: Mapping[str, str] = {},
         new_group: bool = True,
+        max_descriptors: int | None = None,
     ) -> None:
+        limit = [] if max_descriptors is None else [*LIMITED, str(max_descriptors)]
         self._output: list[str] = []
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            [*ZEROPOOL, *arguments],
+            [*limit, *ZEROPOOL, *arguments],
             cwd=cwd,
             env=environment(extra_env),
             stdin=subprocess.DEVNULL,
@@ -213,6 +217,7 @@ class Service(Command):
         workers: int | None = 2,
         arguments: Sequence[str] = (),
         extra_env: Mapping[str, str] = {},
+        max_descriptors: int | None = None,
     ) -> None:
         self.endpoint = free_endpoint()
         self.config = folder / "zeropool.toml"
@@ -225,6 +230,7 @@ class Service(Command):
             ],
             cwd=folder,
             extra_env=extra_env,
+            max_descriptors=max_descriptors,
         )
 
     def ready(self) -> "Service":

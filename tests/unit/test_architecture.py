@@ -41,8 +41,10 @@ CLOCK_METHODS = frozenset({"now", "utcnow", "today"})
 #: The modules that may, what each may, and why. All others are cores.
 ALLOWED_WORLDLY = {
     # The shells: all sockets, clocks and signals of the gateway and of a worker.
-    "gateway/server.py": {"logging", "secrets", "select", "signal", "time", "zmq"},
-    "gateway/link.py": {"zmq"},
+    "gateway/server.py": {"logging", "secrets", "signal", "time", "zmq"},
+    "gateway/clients.py": {"zmq"},
+    "gateway/link.py": {"select", "zmq"},
+    "gateway/watch.py": {"os", "pathlib", "socket", "zmq"},
     "gateway/binding.py": {"pathlib", "zmq"},
     "workers/worker.py": (
         {"faulthandler", "logging", "os", "pathlib", "secrets", "signal", "socket"}

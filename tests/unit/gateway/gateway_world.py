@@ -148,6 +148,7 @@ LIMITS = {
     "max_held_bytes": 100_000,
     "max_unread_bytes": 100_000,
     "max_attempts": 3,
+    "max_workers": 8,
     "startup_grace_s": 10.0,
     "stream_idle_s": 60.0,
 }

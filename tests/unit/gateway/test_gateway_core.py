@@ -114,7 +114,8 @@ def test_a_stream_sends_what_its_caller_asks_for(world):
     [("batch", ("OK", [{"predictions": [], "errors": []}])), ("stream", ("STREAM_DONE", None))],
 )
 def test_no_rows_need_no_worker(world, shape, reply):
-    world.register()
+    world.worker_up()
+    world.lose()
     world.call(f"double_predict_{shape}", [])
     assert world.reply() == reply
 
@@ -248,7 +249,8 @@ def test_a_client_that_cannot_be_reached_is_not_worked_for(world):
 
 
 def test_a_client_that_falls_silent_is_not_worked_for(world):
-    world.register()
+    world.worker_up()
+    world.lose()
     world.call("double_predict", 1)
     world.beat()
     for now in (5.0, 10.0, 15.0, 20.0, 25.0):

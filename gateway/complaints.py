@@ -1,0 +1,37 @@
+"""How often each kind of trouble may be written to the log, whoever causes it.
+
+No I/O, no clock. A flood must not fill the disk, and must not hide what else happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+#: Lines of one kind within one window; the workers of a whole machine may die at once.
+MAX_LINES = 32
+WINDOW_S = 10.0
+
+#: Takes the reason under which an event is counted, the line for the log, and its fields.
+Report = Callable[[str, str, dict[str, object]], None]
+
+
+class Complaints:
+    """The lines of each kind in its present window, and what was kept silent."""
+
+    def __init__(self) -> None:
+        #: When the kind's window began, lines in it, events without a line.
+        self._kinds: dict[str, tuple[float, int, int]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Complaints kinds={len(self._kinds)}>"
+
+    def count(self, kind: str, now: float) -> int | None:
+        """Take note of an event; None: write nothing, else events unwritten since the last line."""
+        began_at, lines, silent = self._kinds.get(kind, (now, 0, 0))
+        if now - began_at >= WINDOW_S:
+            began_at, lines = now, 0
+        if lines >= MAX_LINES:
+            self._kinds[kind] = (began_at, lines, silent + 1)
+            return None
+        self._kinds[kind] = (began_at, lines + 1, 0)
+        return silent
