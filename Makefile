@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 NPM_RIG := tests/interop/node
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check types format interop chaos bench clean
+.PHONY: help install run test check types format interop chaos detection poison hung rolls soak bench clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,8 +59,27 @@ format: $(DEV_STAMP) ## put the code into form
 interop: $(DEV_STAMP) ## talk with ZeroRPC peers that others wrote
 	$(BIN)/python -m pytest -q tests/interop
 
-chaos: $(DEV_STAMP) ## kill workers under load
-	$(BIN)/python -m pytest -q tests/chaos
+# Experiments: `make chaos SEED=7 REQUESTS=300000 KILLS=500 OUT=kills.json`; each option is one of
+# the command, in capitals, and each is left to the experiment where it is not given.
+EXPERIMENT = PYTHONPATH=tests $(BIN)/python -m chaos.$(1) $(foreach option,SEED OUT $(2),$(if $($(option)),--$(shell echo $(option) | tr A-Z_ a-z-) $($(option))))
+
+chaos: $(DEV_STAMP) ## kill, freeze and feed garbage under load: SEED, REQUESTS, KILLS, FREEZES, GARBAGE, HANGS, SECONDS, OUT
+	$(call EXPERIMENT,kills,REQUESTS KILLS FREEZES GARBAGE HANGS SECONDS)
+
+detection: $(DEV_STAMP) ## time from a worker's loss to its job on another: KILLS, LOADED_KILLS, FREEZES
+	$(call EXPERIMENT,detection,KILLS LOADED_KILLS FREEZES)
+
+poison: $(DEV_STAMP) ## jobs that kill every worker they meet: DOSES
+	$(call EXPERIMENT,poison,DOSES)
+
+hung: $(DEV_STAMP) ## predictions that hang in C past their hard limit: HANGS, LIMITS
+	$(call EXPERIMENT,hung,HANGS LIMITS)
+
+rolls: $(DEV_STAMP) ## roll workers and end gateways under load: ROLLS, GATEWAY_TERMS
+	$(call EXPERIMENT,rolls,ROLLS GATEWAY_TERMS)
+
+soak: $(DEV_STAMP) ## slopes of RSS and descriptors under a mixed load: MINUTES
+	$(call EXPERIMENT,soak,MINUTES)
 
 bench: $(DEV_STAMP) ## compare with zerorpc.Server on this machine
 	$(BIN)/python benchmarks/first.py
