@@ -216,26 +216,33 @@ class Dispatcher:
 
     def take_results(self, message: Results, worker: Worker, now: float) -> None:
         """Settle the tasks that a worker answered or returned."""
-        queue = self.queues.get(message.model)
-        if queue is not None and message.rows > 0 and 0.0 <= message.busy_s < math.inf:
-            queue.observe(message.rows, message.busy_s)
-            worker.answered_rows += message.rows
-            worker.busy_s += message.busy_s
         returned: list[Task] = []
+        is_news = False
         for result in message.results:
             if not self.ledger.is_formed(result):
                 continue
             task = self.ledger.settle(result.job_id, result.attempt, worker.worker_id)
             if task is None:
                 continue
+            is_news = True
             worker.gave(task.rows, task.cost_s, now)
             if result.outcome is Outcome.RETURNED:
                 returned.append(task)
             elif not task.call.is_over:
                 self._answered(task, result, now)
+        if is_news:
+            self._learn_pace(message, worker)
         # Each goes to the front of its queue: the last one first keeps their order.
         for task in reversed(returned):
             self._retry(task)
+
+    def _learn_pace(self, message: Results, worker: Worker) -> None:
+        # Only from who has done something: on the pace hangs who is refused.
+        queue = self.queues.get(message.model)
+        if queue is not None and message.rows > 0 and 0.0 <= message.busy_s < math.inf:
+            queue.observe(message.rows, message.busy_s)
+            worker.answered_rows += message.rows
+            worker.busy_s += message.busy_s
 
     def _answered(self, task: Task, result: Result, now: float) -> None:
         call = task.call

@@ -244,17 +244,31 @@ def test_an_error_of_the_model_is_counted_by_its_name(dispatcher, submit, ready,
 
 
 @pytest.mark.parametrize("busy_s", [float("nan"), float("inf"), -1.0])
-def test_nonsense_about_its_pace_is_not_believed(dispatcher, ready, results, busy_s):
+def test_nonsense_about_its_pace_is_not_believed(
+    dispatcher, submit, ready, dispatch, results, busy_s
+):
     ready("w1")
-    results("w1", rows=1, busy_s=busy_s)
+    submit()
+    (job,) = dispatch()["w1"]
+    results("w1", result_of(job), rows=1, busy_s=busy_s)
     assert dispatcher.queues["double"].row_s is None
 
 
-def test_the_pace_is_what_workers_say(dispatcher, ready, results, fleet):
+def test_the_pace_is_what_workers_say(dispatcher, fleet, submit, ready, dispatch, results):
     ready("w1")
-    results("w1", rows=10, busy_s=0.1)
+    submit()
+    (job,) = dispatch()["w1"]
+    results("w1", result_of(job), rows=10, busy_s=0.1)
     assert dispatcher.queues["double"].row_s == pytest.approx(0.01)
     assert fleet.get("w1").answered_rows == 10
+
+
+def test_whose_results_are_all_stale_teaches_no_pace(dispatcher, submit, ready, dispatch, results):
+    ready("w1")
+    submit()
+    (job,) = dispatch()["w1"]
+    results("w1", Result(job.job_id, 7, Outcome.OK), rows=1, busy_s=1e300)
+    assert dispatcher.queues["double"].row_s is None
 
 
 # Models that batch
