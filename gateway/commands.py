@@ -40,6 +40,8 @@ class Note(enum.Enum):
     """Events of the pool that are worth a line in the log, at most one for each worker's step."""
 
     WORKER_READY = "worker ready"
+    #: It is spent and may go now.
+    WORKER_RETIRING = "worker retiring"
     WORKER_DRAINING = "worker draining"
     WORKER_GONE = "worker gone"
     WORKER_LOST = "worker lost"

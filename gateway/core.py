@@ -266,6 +266,7 @@ class Gateway:
     def drain(self) -> None:
         """Take no new calls; `is_drained` tells when the last accepted one has its reply."""
         self.state = GatewayState.DRAINING
+        self._pool.keep_all()
         for request in self._lobby.take_all():
             self._refuse(request.channel, Draining(_SHUTTING_DOWN))
 

@@ -13,6 +13,7 @@ from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, T
 from zeropool.gateway.dispatcher import Dispatcher
 from zeropool.gateway.enrolment import MAX_NAME_CHARACTERS, refusal
 from zeropool.gateway.fleet import STALLED_AFTER_S, Fleet, Worker, WorkerState
+from zeropool.gateway.retirement import Retirement
 from zeropool.gateway.service import Service
 from zeropool.shared import jobs
 from zeropool.shared.errors import ProtocolError
@@ -45,6 +46,8 @@ class Pool:
         self._max_workers = max_workers
         #: What workers bring whose connection is not up yet: it may never be.
         self._joining: dict[str, list[ModelInfo]] = {}
+        self._retirement = Retirement(fleet)
+        self._now = now
         self._commands: list[Command] = []
         self._beat_at = now + jobs.BEAT_INTERVAL_S
         self._reclaim_at = now
@@ -66,6 +69,9 @@ class Pool:
             self._results(message, worker, now)
         elif type(message) is jobs.Register:
             self._register(message, len(frame), now)
+        elif type(message) is jobs.Retire and worker is not None:
+            self._retirement.asks(worker)
+            self._let_go(now)
         elif type(message) is jobs.Draining:
             self._draining(message.worker)
         elif type(message) is jobs.Bye and worker is not None and message.last <= worker.seen:
@@ -115,11 +121,21 @@ class Pool:
             host=worker.host,
             models=",".join(worker.models),
         )
+        self._let_go(self._now)
         return True
 
     def disconnected(self, worker_id: str) -> None:
         """The connection to a worker is gone or never came up: what it had moves to others."""
         self._gone(worker_id, Note.WORKER_LOST)
+
+    def keep_all(self) -> None:
+        """The gateway drains: no worker goes because it is spent."""
+        self._retirement.end()
+
+    def _let_go(self, now: float) -> None:
+        for worker in self._retirement.take_leavers(now):
+            self._tell(worker.worker_id, jobs.encode(jobs.Drain(self._incarnation)))
+            self._log(Note.WORKER_RETIRING, worker=worker.worker_id, pid=worker.pid)
 
     def _draining(self, worker_id: str) -> None:
         worker = self._fleet.get(worker_id)
@@ -137,6 +153,7 @@ class Pool:
             self._dispatcher.worker_left(worker_id)
         else:
             self._dispatcher.worker_lost(worker_id)
+        self._retirement.left(worker, self._now)
         self._commands.append(Disconnect(worker_id))
         self._log(note, worker=worker_id, pid=worker.pid, unanswered=unanswered)
 
@@ -151,12 +168,14 @@ class Pool:
 
     def next_deadline(self) -> float:
         """When `tick` next has something to do."""
+        deadline = min(self._beat_at, self._retirement.next_deadline())
         if len(self._dispatcher.ledger):
-            return min(self._beat_at, self._reclaim_at)
-        return self._beat_at
+            return min(deadline, self._reclaim_at)
+        return deadline
 
     def tick(self, now: float) -> None:
         """Take back what stalled workers hold, give up those that are overdue, and beat."""
+        self._now = now
         if now >= self._reclaim_at:
             self._reclaim_at = now + STALLED_AFTER_S
             self._dispatcher.reclaim(now)
@@ -164,6 +183,8 @@ class Pool:
                 self._gone(worker_id, Note.WORKER_LOST)
         if now >= self._beat_at:
             self._beat(now)
+        if now >= self._retirement.next_deadline():
+            self._let_go(now)
 
     def _beat(self, now: float) -> None:
         self._beat_at = now + jobs.BEAT_INTERVAL_S

@@ -71,10 +71,13 @@ MAX_ROWS = 2**31 - 1
 MAX_PROCESSES = 1024
 #: Linux's most for one process, without a kernel setting of its own (fs.nr_open).
 MAX_CONNECTIONS = 2**20
+#: 16 TiB.
+MAX_MEBIBYTES = 2**24
 
 Bytes = Annotated[int, Meta(ge=MIN_MESSAGE_BYTES, le=MAX_MESSAGE_BYTES)]
 Rows = Annotated[int, Meta(ge=1, le=MAX_ROWS)]
 RowsOrZero = Annotated[int, Meta(ge=0, le=MAX_ROWS)]
+MebibytesOrZero = Annotated[int, Meta(ge=0, le=MAX_MEBIBYTES)]
 Processes = Annotated[int, Meta(ge=1, le=MAX_PROCESSES)]
 ProcessesOrZero = Annotated[int, Meta(ge=0, le=MAX_PROCESSES)]
 Span = Annotated[float, Meta(gt=0, le=MAX_SPAN_S)]
@@ -154,6 +157,10 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     threads: Processes = DEFAULT_THREADS
     #: How long SIGTERM waits for running predictions to end.
     drain_s: SpanOrZero = DEFAULT_DRAIN_S
+    #: A worker that has answered so many jobs is replaced, up to a tenth later; 0: never.
+    max_requests: RowsOrZero = 0
+    #: A worker that takes up more memory is replaced; 0: never.
+    max_rss_mb: MebibytesOrZero = 0
 
     def effective_count(self, cores: int) -> int:
         """The number of workers on a machine with `cores` cores."""

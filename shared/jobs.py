@@ -125,6 +125,13 @@ class WorkerBeat(msgspec.Struct, frozen=True, array_like=True, tag="beat"):
     worker: str
 
 
+class Retire(msgspec.Struct, frozen=True, array_like=True, tag="retire"):
+    """Worker → gateway: replace me when it suits you; until your `Drain` I go on working."""
+
+    worker: str
+    reason: str
+
+
 class Draining(msgspec.Struct, frozen=True, array_like=True, tag="draining"):
     """Worker → gateway: send me nothing more; what I have not started comes back."""
 
@@ -176,7 +183,7 @@ class Drain(msgspec.Struct, frozen=True, array_like=True, tag="drain"):
     gateway: str
 
 
-FromWorker = Register | Results | WorkerBeat | Draining | Bye
+FromWorker = Register | Results | WorkerBeat | Retire | Draining | Bye
 FromGateway = Welcome | GatewayBeat | Jobs | Cancel | Drain
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -19,6 +19,10 @@ class Note(enum.Enum):
 
     #: The first gateway has welcomed it: from here on it can be given work.
     READY = "ready"
+    #: Its models need more than `max_rss_mb`, which is ignored.
+    BORN_LARGE = "max_rss_mb is less than the models need"
+    #: It has asked to be replaced.
+    SPENT = "spent"
     DRAINING = "draining"
     NO_GATEWAY = "no gateway answers"
     #: A connection broke with more on its way than is kept.

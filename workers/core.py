@@ -20,6 +20,7 @@ from zeropool.workers.batcher import Batch, Batcher, BatchLimits
 from zeropool.workers.commands import Command, Log, Note, Send
 from zeropool.workers.outbox import Outbox
 from zeropool.workers.registration import Registration
+from zeropool.workers.wear import Wear
 
 #: Batches that a worker wants to hold: one to run, one to run next.
 CREDIT_BATCHES = 2
@@ -62,8 +63,10 @@ class WorkerCore:
         gateways: Sequence[str],
         *,
         now: float,
+        wear: Wear | None = None,
     ) -> None:
         self.identity = identity
+        self.wear = wear or Wear()
         #: It has said goodbye: nothing is started and nothing taken any more. It is only there for
         #: gateways that did not hear everything.
         self.is_ending = False
@@ -74,7 +77,11 @@ class WorkerCore:
             for number, endpoint in enumerate(gateways)
         ]
         self._beat_at = -math.inf
+        #: The gateway that was asked to let a spent worker go.
+        self._asked: _Link | None = None
         self._commands: list[Command] = []
+        if self.wear.is_born_large:
+            self._log(Note.BORN_LARGE, worker=identity.worker_id)
 
     def __repr__(self) -> str:
         welcomed = sum(link.registration.is_welcomed for link in self._links)
@@ -135,6 +142,9 @@ class WorkerCore:
             link.outbox.forget()
         link.outbox.seen(message.seen)
         self._send_again(link)
+        if self._asked is link:
+            # It may not have heard the request, or be another incarnation.
+            self._asked = None
         if is_first and not self.is_ending:
             self._log(
                 Note.READY,
@@ -182,6 +192,7 @@ class WorkerCore:
     ) -> None:
         """A batch was run: its results go to the gateway that asked."""
         self._beat_at = ended_at + jobs.BEAT_INTERVAL_S
+        self.wear.answered(len(results))
         link = self._link_to(batch.gateway)
         if link is None:
             return
@@ -208,11 +219,25 @@ class WorkerCore:
         for link in self._reporting():
             if link.registration.must_register(now):
                 self._register(link)
-        if now >= self._beat_at and not self.is_ending:
+        if self.is_ending:
+            return
+        if self.wear.reason:
+            self._ask_to_retire()
+        if now >= self._beat_at:
             self._beat_at = now + jobs.BEAT_INTERVAL_S
             for link in self._links:
                 if link.registration.is_welcomed:
                     self._send(link, jobs.WorkerBeat(self.identity.worker_id))
+
+    def _ask_to_retire(self) -> None:
+        """Ask the first gateway that answers: if all asked theirs, all might go at once."""
+        answering = (link for link in self._links if link.registration.is_answered)
+        link = next(answering, None)
+        if link is None or link is self._asked:
+            return
+        self._asked = link
+        self._send(link, jobs.Retire(self.identity.worker_id, self.wear.reason))
+        self._log(Note.SPENT, worker=self.identity.worker_id, reason=self.wear.reason)
 
     def _reporting(self) -> Iterable[_Link]:
         """The links over which to register: on its way out, none to which it would be new."""

@@ -35,6 +35,11 @@ class Registration:
         """The gateway knows us."""
         return bool(self.gateway)
 
+    @property
+    def is_answered(self) -> bool:
+        """The gateway knows us, and was heard since we last told it of us."""
+        return self.is_welcomed and not self.tries
+
     def connected(self, now: float) -> None:
         """The connection came up, perhaps again: whoever is there may not know us."""
         self._backoff.reset()

@@ -33,6 +33,7 @@ from zeropool.workers.core import Identity, WorkerCore
 from zeropool.workers.link import Callers, GatewayLink
 from zeropool.workers.models import LoadedModel
 from zeropool.workers.runner import Runner
+from zeropool.workers.wear import Wear
 
 log = logging.getLogger("zeropool.worker")
 
@@ -40,6 +41,11 @@ log = logging.getLogger("zeropool.worker")
 MAX_DRAIN = 256
 #: Results that are still on their way when a worker ends get this long.
 FLUSH_MS = 3_000
+#: Between two looks at the own memory, each of which costs some 20 µs.
+WEIGH_INTERVAL_S = 1.0
+#: The part of `max_requests` that is drawn by lot on top, so that not all are due at once.
+MAX_REQUESTS_JITTER = 0.1
+MIB = 1024 * 1024
 
 
 class Worker:
@@ -67,6 +73,7 @@ class Worker:
         self._signals = Signals((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT), ignored=ignored)
         self._links: list[GatewayLink] = []
         self._flush_until = math.inf
+        self._weigh_at = -math.inf if settings.max_rss_mb else math.inf
 
     def run(self) -> None:
         """Work until a signal or a gateway ends it.
@@ -108,7 +115,17 @@ class Worker:
         self._poller.register(self._callers.monitor, zmq.POLLIN)
         self._poller.register(self._signals.fileno(), zmq.POLLIN)
         identity = Identity(self.worker_id, self._endpoint, os.getpid(), socket.gethostname())
-        self._core = WorkerCore(identity, self._infos, self._gateways, now=self._clock())
+        self._core = WorkerCore(
+            identity,
+            self._infos,
+            self._gateways,
+            now=self._clock(),
+            wear=Wear(
+                _with_jitter(self._settings.max_requests),
+                self._settings.max_rss_mb * MIB,
+                first_rss_bytes=_rss_bytes(),
+            ),
+        )
         for endpoint in self._gateways:
             link = GatewayLink(self._context, endpoint)
             self._links.append(link)
@@ -163,6 +180,9 @@ class Worker:
         for number, link in enumerate(self._links):
             if link.monitor in ready and link.take_connected():
                 self._core.connected(number, now)
+        if now >= self._weigh_at:
+            self._weigh_at = now + WEIGH_INTERVAL_S
+            self._core.wear.weighs(_rss_bytes())
         self._core.tick(now)
         self._carry_out()
         batch = self._core.next_batch(now)
@@ -206,7 +226,17 @@ class Worker:
             self._on_welcome(self._infos)
 
 
-_BAD_NEWS = frozenset((Note.NO_GATEWAY, Note.MALFORMED))
+_BAD_NEWS = frozenset((Note.NO_GATEWAY, Note.MALFORMED, Note.RESULTS_LOST, Note.BORN_LARGE))
+
+
+def _with_jitter(max_requests: int) -> int:
+    return max_requests + secrets.randbelow(int(max_requests * MAX_REQUESTS_JITTER) + 1)
+
+
+def _rss_bytes() -> int:
+    """What this process takes up in memory."""
+    pages = int(Path("/proc/self/statm").read_bytes().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _arm(limit_s: float) -> None:

@@ -59,6 +59,17 @@ class SleepyEchoModel(PlainModel):
         return {"value": data["value"]}
 
 
+class LeakyEchoModel(SleepyEchoModel):
+    """Never gives back the MiB that each call takes."""
+
+    def __init__(self):
+        self.leaked = []
+
+    def predict(self, data):
+        self.leaked.append(b"x" * 2**20)
+        return super().predict(data)
+
+
 class RegexModel(PlainModel):
     """Searches a text in C without ever letting go of the interpreter lock: exponential in it."""
 

@@ -443,6 +443,43 @@ def test_a_goodbye_counts_once_all_results_before_it_are_here(world):
     assert world.reply() == ("OK", [8])
 
 
+def test_a_spent_worker_is_told_to_go_and_gets_nothing_new(world):
+    world.worker_up("w1")
+    world.worker_up("w2")
+    world.from_worker(jobs.Retire("w1", "old"))
+    world.call("double_predict", 4)
+    assert world.told["w1"][-1] == jobs.Drain("gw1")
+    assert world.held["w1"] == []
+    assert world.notes[-1].note is Note.WORKER_RETIRING
+
+
+def test_the_next_spent_worker_goes_when_the_successor_is_ready(world):
+    for name in ("w1", "w2"):
+        world.worker_up(name)
+        world.from_worker(jobs.Retire(name, "old"))
+    world.from_worker(jobs.Bye("w1"))
+    assert world.told["w2"][1:] == []
+    world.worker_up("w3")
+    assert world.told["w2"][1:] == [jobs.Drain("gw1")]
+
+
+def test_the_next_spent_worker_goes_in_time_where_no_successor_comes(world):
+    for name in ("w1", "w2"):
+        world.worker_up(name)
+        world.from_worker(jobs.Retire(name, "old"))
+    world.from_worker(jobs.Bye("w1"))
+    while world.now < 30.0:
+        world.advance(min(world.gateway.next_deadline(), 30.0))
+    assert world.told["w2"][-1] == jobs.Drain("gw1")
+
+
+def test_no_spent_worker_goes_while_the_gateway_drains(world):
+    world.worker_up("w1")
+    world.gateway.drain()
+    world.from_worker(jobs.Retire("w1", "old"))
+    assert world.told["w1"][1:] == []
+
+
 def test_a_draining_worker_gets_nothing_new_and_gives_back_what_it_has(world):
     world.worker_up("w1")
     world.call("double_predict", 4)

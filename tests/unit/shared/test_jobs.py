@@ -23,6 +23,7 @@ from zeropool.shared.jobs import (
     Register,
     Result,
     Results,
+    Retire,
     RowError,
     Welcome,
     WorkerBeat,
@@ -86,6 +87,7 @@ FROM_WORKER = {
         ),
     ),
     "beat": (WorkerBeat("w1"), "92 a462656174 a27731"),
+    "retire": (Retire("w1", "old"), "93 a6726574697265 a27731 a36f6c64"),
     "draining": (Draining("w1"), "92 a8647261696e696e67 a27731"),
     "bye": (Bye("w1", 4), "93 a3627965 a27731 04"),
 }
@@ -184,6 +186,7 @@ FROM_WORKER_MESSAGES = st.one_of(
         SECONDS,
     ),
     st.builds(WorkerBeat, TEXT),
+    st.builds(Retire, TEXT, TEXT),
     st.builds(Draining, TEXT),
     st.builds(Bye, TEXT),
 )

@@ -121,6 +121,16 @@ def test_a_welcome_makes_the_next_waits_short_again(registration):
     assert tries(registration, 1)[0] <= 2 * FIRST_WAIT_S
 
 
+def test_a_gateway_answers_until_it_is_told_of_us_again(registration):
+    assert not registration.is_answered
+
+    registration.welcomed("g1", now=10.0)
+    assert registration.is_answered
+
+    registration.must_register(now=10.0 + FORGOTTEN_AFTER_S)
+    assert not registration.is_answered
+
+
 def test_its_repr_names_gateway_and_tries(registration):
     registration.must_register(now=10.0)
     assert repr(registration) == "<Registration gateway=None tries=1>"

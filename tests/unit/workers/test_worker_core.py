@@ -10,6 +10,7 @@ from zeropool.shared.jobs import BEAT_INTERVAL_S, FORGOTTEN_AFTER_S, Kind, Outco
 from zeropool.workers.commands import Note
 from zeropool.workers.core import UNHEARD_AFTER_TRIES
 from zeropool.workers.outbox import MAX_KEPT_BYTES
+from zeropool.workers.wear import Wear
 
 BEAT = jobs.WorkerBeat("w1")
 
@@ -434,6 +435,81 @@ def test_a_goodbye_that_did_not_arrive_is_said_again_after_the_results_before_it
 
     register, results, bye = welcomed.said()
     assert (register.last, results.number, bye.last) == (1, 1, 1)
+
+
+# Worn out
+
+
+@pytest.fixture
+def spent():
+    """A worker with two gateways that has answered as much as it may."""
+    world = World(gateways=2, wear=Wear(max_jobs=1))
+    world.is_welcomed("g0", link=0)
+    world.is_welcomed("g1", link=1)
+    world.is_given(job(1), gateway="g1")
+    world.runs_a_batch()
+    world.said_to_all()
+    return world
+
+
+RETIRE = jobs.Retire("w1", "answered 1 jobs")
+
+
+def test_a_spent_worker_asks_its_first_gateway_once_to_let_it_go(spent):
+    spent.core.tick(START + 0.25)
+    spent.core.tick(START + 0.5)
+
+    assert spent.said_to_all() == [(0, RETIRE)]
+    assert spent.notes[-1].fields == {"worker": "w1", "reason": "answered 1 jobs"}
+
+
+def test_a_spent_worker_goes_on_working_until_it_may_go(spent):
+    spent.core.tick(START + 0.25)
+    spent.is_given(job(2), gateway="g0")
+
+    assert spent.core.next_batch(START + 0.5) is not None
+    assert not spent.core.is_ending
+
+    spent.hears(jobs.Drain("g0"))
+    assert spent.core.is_ending
+
+
+def test_a_gateway_that_may_not_have_heard_it_is_asked_again(spent):
+    spent.core.tick(START + 0.25)
+    spent.said_to_all()
+
+    spent.is_welcomed("g0", link=0)
+    spent.core.tick(START + 0.5)
+
+    assert spent.said_to_all() == [(0, RETIRE)]
+
+
+def test_where_the_first_gateway_is_silent_the_next_one_is_asked(spent):
+    spent.core.tick(START + 0.25)
+    spent.said_to_all()
+    now = START + FORGOTTEN_AFTER_S
+    spent.hears(jobs.GatewayBeat("g1"), now)
+
+    spent.core.tick(now)
+
+    assert (1, RETIRE) in spent.said_to_all()
+
+
+def test_a_limit_that_the_models_exceed_is_noted():
+    world = World(wear=Wear(max_rss_bytes=1, first_rss_bytes=2))
+
+    world.said()
+
+    assert [note.note for note in world.notes] == [Note.BORN_LARGE]
+
+
+def test_a_spent_worker_that_no_gateway_knows_has_nobody_to_ask():
+    world = World(wear=Wear(max_rss_bytes=1))
+    world.core.wear.weighs(2)
+
+    world.core.tick(START)
+
+    assert [type(message) for message in world.said()] == [jobs.Register]
 
 
 def test_its_repr_tells_how_many_gateways_know_it():

@@ -36,9 +36,10 @@ def answers(batch):
 class World:
     """The core of one worker, and the test as its gateways and its shell."""
 
-    def __init__(self, *infos, gateways=1, now=START):
+    def __init__(self, *infos, gateways=1, now=START, wear=None):
         endpoints = [f"ipc:///run/gateway-{number}.ipc" for number in range(gateways)]
-        self.core = WorkerCore(IDENTITY, infos or [model_info()], endpoints, now=now)
+        infos = infos or [model_info()]
+        self.core = WorkerCore(IDENTITY, infos, endpoints, now=now, wear=wear)
         self.notes = []
 
     def said(self, link=0):
