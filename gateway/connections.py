@@ -70,7 +70,6 @@ class Offence(enum.Enum):
 
     TOO_MANY = "connection_too_many"
     TOO_MANY_OF_ONE_ADDRESS = "connection_too_many_of_one_address"
-    TOO_MANY_FRAMES = "message_too_many_frames"
     UNFINISHED_TOO_LARGE = "unfinished_message_too_large"
     UNFINISHED_TOO_MUCH = "unfinished_messages_too_large_together"
     UNFINISHED_EMERGENCY = "unfinished_message_in_emergency"
@@ -124,10 +123,6 @@ class Connections:
     def descriptors(self) -> list[int]:
         """The descriptors of all connections."""
         return list(self._by_fd)
-
-    def get(self, fd: int) -> Connection | None:
-        """The connection with that descriptor."""
-        return self._by_fd.get(fd)
 
     def opened(self, fd: int, cookie: bytes, address: str) -> Offence | None:
         """A connection was accepted; the offence, if it is to be shut down at once.

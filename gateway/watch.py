@@ -39,7 +39,6 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MAX_SKIPPED_FRAMES = 10_000
 
 _NOBLOCK = int(zmq.NOBLOCK)
-_SOURCE_FD = int(zmq.SRCFD)
 _ACCEPTED = int(zmq.EVENT_ACCEPTED)
 _GONE = int(zmq.EVENT_DISCONNECTED) | int(zmq.EVENT_CLOSED)
 
@@ -139,18 +138,14 @@ class Watch:
     def skip_message(self) -> bool:
         """Throw the rest of a message away; False if more is left than may be at a time.
 
-        libzmq gives no other message before the last frame of this one was taken.
+        libzmq gives no other message before the last frame of this one was taken. Its sender is
+        left alone: it may be gone, and its descriptor somebody else's.
         """
         self.is_skipping = True
         for _ in range(MAX_SKIPPED_FRAMES):
-            frame = self._watched.recv(_NOBLOCK, copy=False)
-            if not frame.more:
+            if not self._watched.recv(_NOBLOCK, copy=False).more:
                 self.is_skipping = False
                 return True
-        connection = self.connections.get(int(frame.get(_SOURCE_FD)))
-        if connection is not None:
-            peer = connection.origin
-            self._shut(connection.fd, connection.cookie, peer, Offence.TOO_MANY_FRAMES)
         return False
 
     def _shut(self, fd: int, cookie: bytes, peer: str, offence: Offence) -> None:

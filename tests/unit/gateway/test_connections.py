@@ -80,8 +80,10 @@ def test_a_descriptor_that_is_used_again_is_another_connection():
     several = opened(1, max_connections=2)
     assert several.opened(0, b"new", "10.0.0.1") is None
     assert len(several) == 1
-    assert several.get(0).cookie == b"new"
     assert several.descriptors() == [0]
+    several.read({0: 2 * MOST_UNFINISHED})
+    ((offender, _),) = several.judge(set(), 0)
+    assert offender.cookie == b"new"
 
 
 @pytest.mark.parametrize(
