@@ -82,8 +82,8 @@ class Pool:
             self._dropped["result_foreign"] += len(message.results)
             return
         if not worker.sees(message.number):
+            # The ledger knows what is new in it, as a number can be made up.
             self._dropped["result_repeated"] += len(message.results)
-            return
         self._dispatcher.take_results(message, worker, now)
 
     def _register(self, message: jobs.Register, size_bytes: int, now: float) -> None:

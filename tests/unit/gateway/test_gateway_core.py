@@ -422,6 +422,15 @@ def test_results_that_come_again_are_counted_and_answer_nobody_twice(world):
     assert world.gateway.dropped == {"result_repeated": 1}
 
 
+def test_a_made_up_number_takes_nothing_from_the_right_results(world):
+    world.worker_up()
+    world.call("double_predict", 4)
+    (job,) = world.held["w1"]
+    world.report("w1", [], number=1)
+    world.report("w1", [result_of(job)], number=1)
+    assert world.reply() == ("OK", [8])
+
+
 def test_a_gateway_that_gave_a_worker_up_does_not_wait_for_what_it_sent_before(world):
     world.worker_up()
     world.lose()
