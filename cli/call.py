@@ -10,11 +10,14 @@ from typing import Any, TextIO
 
 import zmq
 
-from zeropool.client import Client
+from zeropool.client import Client, RetryPolicy
 from zeropool.shared.errors import ZeropoolError
+from zeropool.shared.model import model_of
 
 #: Nobody who waits at a terminal wants the default timeout to learn that nothing is there.
 CONNECT_TIMEOUT_S = 3.0
+#: What only reads is repeated, as nobody can mind; a prediction may cost somebody something.
+READING_ONLY = RetryPolicy()
 
 
 class CallFailed(ZeropoolError):  # noqa: N818 - named as the errors of zeropool.shared.errors
@@ -46,14 +49,26 @@ def parse_arguments(texts: list[str]) -> list[Any]:
     return values
 
 
-def ask(endpoint: str, method: str, arguments: list[Any], timeout_s: float | None) -> Iterator[Any]:
+def repeating(method: str) -> RetryPolicy:
+    """The policy of a user who knows that this method is safe to repeat."""
+    model = model_of(method)
+    return RetryPolicy() if model is None else RetryPolicy(models={model})
+
+
+def ask(
+    endpoint: str,
+    method: str,
+    arguments: list[Any],
+    timeout_s: float | None,
+    retry: RetryPolicy = READING_ONLY,
+) -> Iterator[Any]:
     """Call a method; give its value, or one by one the items of its stream.
 
     Raises:
         CallFailed: there is no server, or it answered with an error.
     """
     try:
-        with Client(endpoint, timeout_s=timeout_s) as client:
+        with Client(endpoint, timeout_s=timeout_s, retry=retry) as client:
             _require_connection(client, endpoint)
             answer = client.call(method, *arguments)
             if isinstance(answer, Iterator):

@@ -125,19 +125,22 @@ def _runtime_dir() -> Path:
 
 def _call(options: argparse.Namespace) -> int:
     from zeropool.cli.call import (  # noqa: PLC0415 - see the module's docstring
+        READING_ONLY,
         BadArgument,
         CallFailed,
         ask,
         parse_arguments,
         print_json,
+        repeating,
     )
 
     try:
         arguments = parse_arguments(options.arguments)
     except BadArgument as error:
         return _complain(str(error), EXIT_USAGE)
+    retry = repeating(options.method) if options.retry else READING_ONLY
     try:
-        for value in ask(_endpoint(options), options.method, arguments, options.timeout):
+        for value in ask(_endpoint(options), options.method, arguments, options.timeout, retry):
             print_json(value, sys.stdout)
     except CallFailed as error:
         sys.stderr.write(f"{error}\n")
@@ -325,6 +328,12 @@ def _add_calling(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     call.add_argument("method", metavar="METHOD")
     call.add_argument("arguments", metavar="JSON", nargs="*", help="arguments, each as JSON")
+    call.add_argument(
+        "--retry",
+        action="store_true",
+        help="the prediction is safe to repeat: call again, within the timeout, if the service is "
+        "overloaded or goes away (calls that only read always are)",
+    )
     models = _add(commands, "models", _models, "list the models that are served", "zeropool models")
     status = _add(
         commands, "status", _status, "show workers, queues and rates", "zeropool status --json"
@@ -338,7 +347,7 @@ def _add_calling(commands: _Commands[argparse.ArgumentParser]) -> None:
             type=_seconds,
             default=30.0,
             metavar="SECONDS",
-            help="wait this long for the first answer (default: 30)",
+            help="wait this long for the first answer, and let the service know (default: 30)",
         )
     for parser in (models, status):
         parser.add_argument("--json", action="store_true", help="print JSON")

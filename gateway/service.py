@@ -17,13 +17,13 @@ import msgspec
 
 from zeropool.shared.arguments import arguments, check_count
 from zeropool.shared.errors import PayloadTooLarge, UnknownMethod, UnknownModel, ZeropoolError
-from zeropool.shared.model import ModelInfo
-
-#: Endings of a model's methods; what stands before is its qualified name.
-CALL_SUFFIX = "_predict"
-BATCH_SUFFIX = "_predict_batch"
-STREAM_SUFFIX = "_predict_stream"
-
+from zeropool.shared.model import (
+    BATCH_SUFFIX,
+    CALL_SUFFIX,
+    STREAM_SUFFIX,
+    ModelInfo,
+    model_of,
+)
 
 #: The gateway's own methods take a name at most; nobody needs more for one.
 MAX_ARGUMENT_BYTES = 64 * 1024
@@ -123,7 +123,7 @@ class Service:
 
     def may_become_known(self, name: str) -> bool:
         """Tell whether a worker that registers later could bring this method."""
-        return name.endswith((CALL_SUFFIX, BATCH_SUFFIX, STREAM_SUFFIX))
+        return model_of(name) is not None
 
     def answer(self, method: OwnMethod, args: bytes) -> object:
         """Call one of the gateway's own methods with a packed argument array.

@@ -1,4 +1,4 @@
-"""What the pool knows of a model without loading it: its published face and its limits.
+"""What the pool knows of a model without loading it: its methods, published face and limits.
 
 A worker makes a `ModelInfo` when it has loaded a model and sends it with its registration; the
 gateway answers `get_models` and routes calls from it and never imports a model itself.
@@ -9,6 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+
+#: Endings of a model's methods; what stands before is its qualified name.
+CALL_SUFFIX = "_predict"
+BATCH_SUFFIX = "_predict_batch"
+STREAM_SUFFIX = "_predict_stream"
+
+
+def model_of(method: str) -> str | None:
+    """The qualified name of the model whose method this is; None if it is no model's method."""
+    for suffix in (BATCH_SUFFIX, STREAM_SUFFIX, CALL_SUFFIX):
+        if method.endswith(suffix):
+            return method.removesuffix(suffix)
+    return None
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):

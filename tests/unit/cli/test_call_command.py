@@ -9,6 +9,7 @@ import pytest
 
 from zeropool.cli import call
 from zeropool.cli.call import (
+    READING_ONLY,
     BadArgument,
     CallFailed,
     ask,
@@ -16,6 +17,7 @@ from zeropool.cli.call import (
     print_json,
     print_models,
     print_status,
+    repeating,
 )
 
 
@@ -156,8 +158,8 @@ class FakeClient:
     answer = None
     is_connected = True
 
-    def __init__(self, endpoint, timeout_s):
-        assert (endpoint, timeout_s) == ("tcp://127.0.0.1:4242", 1.0)
+    def __init__(self, endpoint, timeout_s, retry):
+        assert (endpoint, timeout_s, retry) == ("tcp://127.0.0.1:4242", 1.0, call.READING_ONLY)
 
     def __enter__(self):
         return self
@@ -260,3 +262,15 @@ def test_what_the_server_answers_is_told_in_a_line():
         "TimeoutExpired: timeout after 30.0s, when calling remote method x",
         "LostRemote: Lost remote after 15s heartbeat",
     ]
+
+
+@pytest.mark.parametrize("method", ["iris_predict", "iris_predict_batch", "iris_predict_stream"])
+def test_a_prediction_is_repeated_only_where_the_user_says_so(method):
+    assert not READING_ONLY.covers(method)
+    assert repeating(method).covers(method)
+    assert not repeating(method).covers("other_predict")
+
+
+def test_what_only_reads_is_repeated_unasked():
+    assert READING_ONLY.covers("get_status")
+    assert repeating("get_status") == READING_ONLY

@@ -221,8 +221,8 @@ def answers(monkeypatch):
     given = []
     asked = []
 
-    def ask(endpoint, method, arguments, timeout_s):
-        asked.append((endpoint, method, arguments, timeout_s))
+    def ask(endpoint, method, arguments, timeout_s, retry=call.READING_ONLY):
+        asked.append((endpoint, method, arguments, timeout_s, retry))
         for answer in given:
             if isinstance(answer, BaseException):
                 raise answer
@@ -239,7 +239,15 @@ def test_a_call_prints_each_answer_as_a_line(answers, capsys):
     assert main.main(["call", "iris_predict_stream", "[1, 2]", "--timeout", "5"]) == 0
 
     assert capsys.readouterr().out == '{"index": 0}\n{"index": 1}\n'
-    assert asked == [(configuration.DEFAULT_BIND, "iris_predict_stream", [[1, 2]], 5.0)]
+    assert asked == [
+        (configuration.DEFAULT_BIND, "iris_predict_stream", [[1, 2]], 5.0, call.READING_ONLY)
+    ]
+
+
+def test_a_prediction_that_may_be_repeated_is_called_so(answers):
+    assert main.main(["call", "iris_predict", "5", "--retry"]) == 0
+
+    assert answers[1][0][-1] == call.repeating("iris_predict")
 
 
 def test_a_call_with_an_argument_that_is_not_json_is_a_wrong_command_line(answers, capsys):

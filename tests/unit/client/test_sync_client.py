@@ -10,15 +10,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
+from contextlib import contextmanager
 
 import msgspec
 import pytest
 import zmq
 
-from zeropool.client import Client
+from zeropool.client import Client, RetryPolicy, sync
 from zeropool.shared.wire import event as wire
 from zeropool.shared.wire.event import RemoteFailure
-from zeropool.shared.wire.session import Granted, Requested, Role, Session
+from zeropool.shared.wire.session import Failed, Granted, Requested, Role, Session
 
 #: Nothing in here takes so long, unless it is broken.
 PATIENCE_S = 10.0
@@ -36,7 +38,7 @@ def pause(seconds):
 class Server:
     """A ROUTER with a server's session, served by one thread; None in `commands` ends it."""
 
-    def __init__(self):
+    def __init__(self, endpoint="tcp://127.0.0.1:*"):
         self.commands = queue.Queue()
         self.is_mute = threading.Event()
         self.asked = queue.Queue()
@@ -45,8 +47,10 @@ class Server:
         self.session = Session(Role.SERVER, beat_interval_s=HEARTBEAT_S)
         self.context = zmq.Context()
         self.router = self.context.socket(zmq.ROUTER)
-        port = self.router.bind_to_random_port("tcp://127.0.0.1")
-        self.endpoint = f"tcp://127.0.0.1:{port}"
+        self.router.bind(endpoint)
+        self.endpoint = self.router.getsockopt_string(zmq.LAST_ENDPOINT)
+        self.failures = deque()
+        self.limits = queue.Queue()
         self.thread = threading.Thread(target=self.run, daemon=True)
 
     def run(self):
@@ -82,12 +86,19 @@ class Server:
             return
         args = msgspec.msgpack.decode(signal.event.args)
         self.asked.put((signal.event.name, args))
+        self.limits.put(signal.event.timeout_s)
         getattr(self, signal.event.name)(signal.channel, *args)
 
     def stop(self):
         self.commands.put(None)
         self.thread.join(PATIENCE_S)
         assert not self.thread.is_alive()
+
+    def stop_after(self, method):
+        """Stop as soon as somebody has called this method."""
+        while self.asked.get(timeout=PATIENCE_S)[0] != method:
+            pass
+        self.stop()
 
     # Methods
 
@@ -112,6 +123,16 @@ class Server:
             self.session.send_item(channel, pack(number))
         self.session.fail(channel, RemoteFailure("ValueError", "no more", ""))
 
+    def get_status(self, channel):
+        """Fail with the next of `failures`; where none is left, answer."""
+        if self.failures:
+            self.session.fail(channel, RemoteFailure(*self.failures.popleft(), ""))
+        else:
+            self.session.answer(channel, pack("well"))
+
+    #: A prediction that is repeated, one that is not, and a stream.
+    safe_predict = unsafe_predict = safe_predict_stream = get_status
+
     def one_and_silence(self, channel):
         self.session.send_item(channel, pack("one"))
 
@@ -127,6 +148,35 @@ def server():
     served.stop()
 
 
+class Successor:
+    """A server in the place of one that was stopped."""
+
+    def __init__(self, endpoint):
+        self.endpoint = endpoint
+        self.server = None
+
+    def start(self):
+        self.server = Server(self.endpoint)
+        self.server.thread.start()
+
+
+@pytest.fixture
+def successor(server):
+    later = Successor(server.endpoint)
+    yield later
+    later.server.stop()
+
+
+@contextmanager
+def meanwhile(act):
+    """Let something happen beside the block."""
+    acting = threading.Thread(target=act)
+    acting.start()
+    yield
+    acting.join(PATIENCE_S)
+    assert not acting.is_alive()
+
+
 @pytest.fixture
 def client(server):
     with Client(server.endpoint, timeout_s=PATIENCE_S) as connected:
@@ -137,6 +187,13 @@ def client(server):
 def quick_client(server):
     """A client that soon misses a silent server."""
     with Client(server.endpoint, timeout_s=PATIENCE_S, heartbeat_s=HEARTBEAT_S) as connected:
+        yield connected
+
+
+@pytest.fixture
+def retrying_client(server):
+    policy = RetryPolicy(models={"safe"}, first_wait_s=0.01)
+    with Client(server.endpoint, timeout_s=PATIENCE_S, retry=policy) as connected:
         yield connected
 
 
@@ -170,7 +227,7 @@ def test_many_calls_leave_nothing_behind(client):
     assert [client.call("echo", number) for number in range(300)] == list(range(300))
 
     assert repr(client) == f"<Client {client._endpoint} open=0>"
-    assert client._signals == {}
+    assert client._tries == {}
 
 
 def test_a_client_connects_by_itself(server):
@@ -249,6 +306,187 @@ def test_a_server_that_falls_silent_is_lost(quick_client, server, zerorpc_except
     assert quick_client.call("echo", 6) == 6
 
 
+# Time
+
+
+def test_the_time_that_a_call_has_travels_with_it(client, server):
+    client.call("echo", 5)
+
+    assert PATIENCE_S - 1 < server.limits.get(timeout=PATIENCE_S) <= PATIENCE_S
+
+
+def test_a_call_without_limit_has_none_on_the_way_either(server):
+    with Client(server.endpoint, timeout_s=None) as client:
+        client.call("echo", 5)
+
+    assert server.limits.get(timeout=PATIENCE_S) is None
+
+
+def test_a_stream_may_last_longer_than_its_first_item_may_take(client, server):
+    client.call("safe_predict_stream")
+
+    assert server.limits.get(timeout=PATIENCE_S) is None
+
+
+def test_an_answer_that_repeats_our_own_deadline_is_a_timeout(server, zerorpc_exceptions):
+    client = Client(server.endpoint, timeout_s=0.2)
+    made = sync._Try(None, b"", "never", deadline=0.0)
+    failure = RemoteFailure("DeadlineExceeded", "no result in 0.2 s", "")
+
+    with pytest.raises(zerorpc_exceptions.TimeoutExpired, match="never"):
+        client._value(made, Failed(None, failure))
+
+
+def test_a_deadline_of_the_server_is_its_own(client, zerorpc_exceptions):
+    with pytest.raises(zerorpc_exceptions.RemoteError, match="DeadlineExceeded: the model's"):
+        client.call("fail", "DeadlineExceeded", "the model's", "")
+
+
+# Repetition
+
+REFUSALS = [("Overloaded", "full; retry_after_s=0.01"), ("Draining", "bye"), ("WorkerLost", "x")]
+
+
+@pytest.mark.parametrize("method", ["get_status", "safe_predict", "safe_predict_stream"])
+def test_what_is_safe_to_repeat_is_repeated_until_it_succeeds(retrying_client, server, method):
+    server.failures.extend(REFUSALS)
+
+    assert retrying_client.call(method) == "well"
+
+    assert server.asked.qsize() == len(REFUSALS) + 1
+    assert retrying_client._tries == {}
+
+
+@pytest.mark.parametrize("method", ["unsafe_predict", "get_status"])
+def test_nothing_is_repeated_unasked(server, zerorpc_exceptions, method):
+    server.failures.append(("Draining", "bye"))
+    policy = RetryPolicy(models={"safe"}) if method == "unsafe_predict" else None
+    with Client(server.endpoint, retry=policy) as client:
+        with pytest.raises(zerorpc_exceptions.RemoteError, match="Draining"):
+            client.call(method)
+
+        assert client.call(method) == "well"
+
+
+def test_a_mistake_is_not_repeated(retrying_client, server, zerorpc_exceptions):
+    server.failures.append(("ValueError", "wrong"))
+
+    with pytest.raises(zerorpc_exceptions.RemoteError, match="wrong"):
+        retrying_client.call("get_status")
+
+    assert server.asked.qsize() == 1
+
+
+def test_no_call_is_repeated_after_its_deadline(server, zerorpc_exceptions):
+    server.failures.extend([("Overloaded", "full; retry_after_s=60.00")] * 2)
+    with Client(server.endpoint, retry=RetryPolicy()) as client:
+        began_at = time.monotonic()
+        with pytest.raises(zerorpc_exceptions.RemoteError, match="Overloaded"):
+            client.call("get_status")
+
+        assert time.monotonic() - began_at < PATIENCE_S
+
+
+def test_each_repetition_has_what_is_left_of_the_time(retrying_client, server):
+    server.failures.append(("Overloaded", "full; retry_after_s=0.20"))
+
+    retrying_client.call("get_status")
+
+    first, second = (server.limits.get(timeout=PATIENCE_S) for _ in range(2))
+    assert second <= first - 0.2
+
+
+def test_an_open_stream_lives_on_while_a_call_waits_for_its_repetition(server):
+    policy = RetryPolicy()
+    with Client(server.endpoint, heartbeat_s=HEARTBEAT_S, retry=policy) as client:
+        stream = client.call("count", 0, 150)
+        server.failures.append(("Overloaded", f"full; retry_after_s={4 * HEARTBEAT_S:.2f}"))
+
+        assert client.call("get_status") == "well"
+
+        assert list(stream) == list(range(150))
+
+
+# A server that goes and comes back
+
+
+def test_a_connection_that_breaks_is_told_at_once(client, server, zerorpc_exceptions):
+    with meanwhile(lambda: server.stop_after("never")):
+        began_at = time.monotonic()
+        with pytest.raises(zerorpc_exceptions.LostRemote, match="the connection broke"):
+            client.call("never")
+
+    assert time.monotonic() - began_at < PATIENCE_S / 2
+    assert client._tries == {}
+
+
+def test_a_stream_ends_with_its_connection_behind_what_had_come(client, server, zerorpc_exceptions):
+    stream = client.call("one_and_silence")
+    server.stop()
+
+    assert next(stream) == "one"
+    with pytest.raises(zerorpc_exceptions.LostRemote, match="the connection broke"):
+        next(stream)
+
+
+def test_the_same_client_talks_to_the_next_server(client, server, successor):
+    assert client.call("echo", 5) == 5
+    server.stop()
+    successor.start()
+
+    assert client.call("echo", 6) == 6
+
+
+def test_a_call_without_a_server_waits_for_one(client, server, successor):
+    client.call("echo", 5)
+    server.stop()
+    client._monitor.poll(PATIENCE_S * 1000)
+
+    with meanwhile(successor.start):
+        assert client.call("echo", 6) == 6
+
+
+def test_what_was_given_up_is_not_sent_to_a_later_server(server, successor, zerorpc_exceptions):
+    with Client(server.endpoint, timeout_s=0.2) as client:
+        client.wait_connected(PATIENCE_S)
+        server.stop()
+        client._monitor.poll(PATIENCE_S * 1000)
+        with pytest.raises(zerorpc_exceptions.TimeoutExpired):
+            client.call("echo", 6)
+        successor.start()
+        client.wait_connected(PATIENCE_S)
+        client._timeout_s = PATIENCE_S
+
+        assert client.call("echo", 7) == 7
+
+    assert successor.server.asked.get(timeout=PATIENCE_S) == ("echo", [7])
+
+
+def test_a_lost_call_is_repeated_with_the_next_server(retrying_client, server, successor):
+    server.is_mute.set()
+
+    def replace():
+        server.stop_after("get_status")
+        successor.start()
+
+    with meanwhile(replace):
+        assert retrying_client.call("get_status") == "well"
+
+
+def test_a_silent_server_is_called_again(server):
+    policy = RetryPolicy(first_wait_s=0.01)
+    with Client(server.endpoint, heartbeat_s=HEARTBEAT_S, retry=policy) as client:
+        server.is_mute.set()
+
+        def speak():
+            for _ in range(2):
+                server.asked.get(timeout=PATIENCE_S)
+            server.is_mute.clear()
+
+        with meanwhile(speak):
+            assert client.call("get_status") == "well"
+
+
 # Streams
 
 
@@ -266,7 +504,7 @@ def test_an_empty_stream_has_no_items(client):
     stream = client.call("count", 0, 0)
 
     assert list(stream) == []
-    assert client._signals == {}
+    assert client._tries == {}
 
 
 def test_a_stream_that_fails_raises_behind_its_items(client, zerorpc_exceptions):
@@ -285,7 +523,7 @@ def test_one_may_leave_a_stream_early(client):
     gc.collect()
 
     assert client._session.open_channels == 0
-    assert client._signals == {}
+    assert client._tries == {}
     assert client.call("echo", 5) == 5
     assert list(client.call("count", 0, 200)) == list(range(200))
 
@@ -295,7 +533,7 @@ def test_a_stream_that_nobody_reads_is_given_up(client):
     gc.collect()
 
     assert client._session.open_channels == 0
-    assert client._signals == {}
+    assert client._tries == {}
 
 
 def test_two_streams_can_be_read_in_turns(client):
