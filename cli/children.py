@@ -57,7 +57,9 @@ def gateway_child(parent_pid: int, packed: bytes, endpoint: str) -> None:
     from zeropool.gateway.server import Server  # noqa: PLC0415 - a worker needs none of it
 
     try:
-        Server(config, endpoint, ignored=PARENTS_SIGNALS).run()
+        # Each table is one model of another name.
+        least_models = len(config.models)
+        Server(config, endpoint, least_models=least_models, ignored=PARENTS_SIGNALS).run()
     except ConfigError as error:
         _refuse(str(error))
 

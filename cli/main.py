@@ -29,6 +29,7 @@ OPTION_NAMES = {
     "worker.count": "--workers",
     "worker.bind": "--worker-bind",
     "worker.gateways": "--gateway",
+    "http.bind": "--http",
     "log.level": "--log-level",
 }
 
@@ -264,6 +265,11 @@ def _add_public(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_http(parser: argparse.ArgumentParser) -> None:
+    text = "serve metrics and health by HTTP, for instance 127.0.0.1:9100 (default: not at all)"
+    _option(parser, "http.bind", "HOST:PORT", text)
+
+
 def _add_log_level(parser: argparse.ArgumentParser) -> None:
     _option(parser, "log.level", "LEVEL", "DEBUG, INFO, WARNING or ERROR")
 
@@ -279,6 +285,7 @@ def _add_serving(commands: _Commands[argparse.ArgumentParser]) -> None:
     serve.epilog = f"{serve.epilog}\n\n{_SERVE_SIGNALS}"
     _option(serve, "gateway.bind", "ENDPOINT", "where clients connect")
     _option(serve, "worker.count", "N", "number of workers (default: one per core)")
+    _add_http(serve)
     _add_public(serve)
     _add_log_level(serve)
     gateway = _add(
@@ -290,6 +297,7 @@ def _add_serving(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     _option(gateway, "gateway.bind", "ENDPOINT", "where clients connect")
     _option(gateway, "gateway.workers_bind", "ENDPOINT", "where workers report")
+    _add_http(gateway)
     _add_public(gateway)
     _add_log_level(gateway)
     worker = _add(

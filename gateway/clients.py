@@ -73,6 +73,11 @@ class ClientPort:
         """Replies wait for clients."""
         return bool(self._unread)
 
+    @property
+    def connections(self) -> int:
+        """Number of open connections."""
+        return len(self._watch.connections)
+
     # The socket
 
     def open(self, context: zmq.Context[zmq.Socket[bytes]], poller: zmq.Poller) -> None:

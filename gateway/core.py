@@ -68,7 +68,7 @@ class Gateway:
         self.dispatcher = Dispatcher(
             self.session, self.fleet, self.budget, max_attempts=limits.max_attempts
         )
-        self.service = Service(name, self._status)
+        self.service = Service(name, self.status)
         self.dropped: Counter[str] = Counter()
         #: Requests that were answered with an error at once, by its wire name.
         self.refused: Counter[str] = Counter()
@@ -77,7 +77,7 @@ class Gateway:
         self._started_at = now
         self._now = now
         self._calls = Rate()
-        self._pool = Pool(
+        self.pool = Pool(
             incarnation,
             self.fleet,
             self.service,
@@ -229,22 +229,22 @@ class Gateway:
     def worker_message(self, frame: bytes, now: float) -> None:
         """Take a frame from the worker port."""
         self._now = now
-        self._pool.message(frame, now)
+        self.pool.message(frame, now)
 
     def worker_connected(self, worker_id: str, now: float) -> None:
         """The shell's socket to a worker is up: it can be given work."""
-        if self._pool.connected(worker_id):
+        if self.pool.connected(worker_id):
             self._leave_lobby(now)
 
     def worker_disconnected(self, worker_id: str) -> None:
         """The connection to a worker is gone or never came up: what it had moves to others."""
-        self._pool.disconnected(worker_id)
+        self.pool.disconnected(worker_id)
 
     # Time
 
     def next_deadline(self) -> float:
         """When `tick` next has something to do."""
-        deadlines = [self._pool.next_deadline()]
+        deadlines = [self.pool.next_deadline()]
         cores = (self.session.next_deadline(), self.dispatcher.next_deadline())
         deadlines.extend(deadline for deadline in cores if deadline is not None)
         if self._lobby:
@@ -258,7 +258,7 @@ class Gateway:
         self._callers_lost(self.session.tick(now))
         self.budget.reply_bytes = self.session.parked_bytes + self.unread_bytes
         self.dispatcher.tick(now)
-        self._pool.tick(now)
+        self.pool.tick(now)
         self._refuse_overdue(now)
         if self._lobby and not self._is_starting(now):
             self._leave_lobby(now)
@@ -266,7 +266,7 @@ class Gateway:
     def drain(self) -> None:
         """Take no new calls; `is_drained` tells when the last accepted one has its reply."""
         self.state = GatewayState.DRAINING
-        self._pool.keep_all()
+        self.pool.keep_all()
         for request in self._lobby.take_all():
             self._refuse(request.channel, Draining(_SHUTTING_DOWN))
 
@@ -278,11 +278,12 @@ class Gateway:
 
     def take_commands(self, now: float) -> list[Command]:
         """Decide what to dispatch, and return everything there is to do, in order."""
-        commands = self._pool.take_commands(now)
+        commands = self.pool.take_commands(now)
         commands.extend(Reply(*outgoing) for outgoing in self.session.take_outgoing())
         return commands
 
-    def _status(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
+        """What `get_status` answers."""
         return snapshot(
             name=self.service.name,
             version=self._version,

@@ -286,8 +286,6 @@ class Dispatcher:
         A worker is given work ahead where its model is known as fast; a call that takes long for
         once must not keep that. Should a result come after all, it is dropped as stale.
         """
-        for queue in self.queues.values():
-            queue.tally.count()
         for worker in self._fleet:
             oldest = self.ledger.oldest_of(worker.worker_id)
             if oldest is None or not worker.is_stalled(now):

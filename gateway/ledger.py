@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
+from itertools import islice
 
 from zeropool.gateway.calls import Task
 from zeropool.shared.jobs import Kind, Outcome, Result
@@ -107,6 +108,10 @@ class Ledger:
     def owned_by(self, owner: str) -> int:
         """Number of tasks a worker has."""
         return len(self._by_owner.get(owner, {}))
+
+    def jobs_of(self, owner: str, at_most: int) -> list[int]:
+        """Ids of the tasks that a worker has had for longest."""
+        return list(islice(self._by_owner.get(owner, ()), at_most))
 
     def check_invariants(self) -> None:
         """Both indexes hold the same tasks, under the right names."""

@@ -6,6 +6,7 @@ It decides nothing. Source of the options: measured with libzmq 4.3.5, see
 
 from __future__ import annotations
 
+import logging
 import select
 
 import zmq
@@ -16,6 +17,9 @@ from zeropool.gateway.complaints import Report
 from zeropool.gateway.connections import MIB, Connections, Offence
 from zeropool.gateway.core import Gateway
 from zeropool.gateway.watch import Watch
+from zeropool.shared.trail import log_to_gateway, log_to_worker
+
+log = logging.getLogger("zeropool.gateway")
 
 #: A frozen worker is noticed after interval plus timeout, by libzmq's thread.
 WORKER_PING_INTERVAL_MS = 500
@@ -126,6 +130,7 @@ class WorkerPort:
         self._max_frame_bytes = max_frame_bytes
         self._report = report
         self._watch = Watch(connections, self._shut_down, lambda: core.budget.held_bytes)
+        self._is_traced = log.isEnabledFor(logging.DEBUG)
         self._links: dict[str, WorkerLink] = {}
         self._links_by_fd: dict[int, WorkerLink] = {}
 
@@ -189,6 +194,8 @@ class WorkerPort:
                 frame = receive(_NOBLOCK, copy=False)
                 seen(frame.get(_SOURCE_FD))
                 if not frame.more:
+                    if self._is_traced:
+                        log_to_gateway(log, "result taken", frame.bytes)
                     self._core.worker_message(frame.bytes, now)
                     continue
                 # Every message of the protocol is one frame.
@@ -218,6 +225,8 @@ class WorkerPort:
         link = self._links.get(worker_id)
         if link is None:
             return
+        if self._is_traced:
+            log_to_worker(log, "job given", frame, worker_id)
         try:
             link.send(frame)
         except zmq.Again:

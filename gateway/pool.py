@@ -21,6 +21,8 @@ from zeropool.shared.model import ModelInfo
 
 #: A worker that registered must be connected within this time, or register again.
 CONNECT_TIMEOUT_S = 5.0
+#: Jobs of a dead worker that its line in the log names.
+MAX_JOBS_TOLD = 20
 
 
 class Pool:
@@ -41,6 +43,8 @@ class Pool:
         self._fleet = fleet
         self._service = service
         self._dispatcher = dispatcher
+        #: Steps in the lives of workers that were logged.
+        self.notes: Counter[Note] = Counter()
         #: What was not taken, by reason.
         self._dropped = dropped
         self._max_workers = max_workers
@@ -148,14 +152,15 @@ class Pool:
         if worker is None:
             return
         self._joining.pop(worker_id, None)
-        unanswered = self._dispatcher.ledger.owned_by(worker_id)
+        ledger = self._dispatcher.ledger
+        unanswered, told = ledger.owned_by(worker_id), ledger.jobs_of(worker_id, MAX_JOBS_TOLD)
         if note is Note.WORKER_GONE:
             self._dispatcher.worker_left(worker_id)
         else:
             self._dispatcher.worker_lost(worker_id)
         self._retirement.left(worker, self._now)
         self._commands.append(Disconnect(worker_id))
-        self._log(note, worker=worker_id, pid=worker.pid, unanswered=unanswered)
+        self._log(note, worker=worker_id, pid=worker.pid, unanswered=unanswered, jobs=told)
 
     def _welcome(self, worker: Worker) -> None:
         welcome = jobs.Welcome(self._incarnation, jobs.PROTOCOL_VERSION, worker.link, worker.seen)
@@ -179,6 +184,9 @@ class Pool:
         if now >= self._reclaim_at:
             self._reclaim_at = now + STALLED_AFTER_S
             self._dispatcher.reclaim(now)
+            for queue in self._dispatcher.queues.values():
+                # Little at a time, so that it holds up nobody.
+                queue.tally.count()
             for worker_id in self._dispatcher.overdue_workers(now):
                 self._gone(worker_id, Note.WORKER_LOST)
         if now >= self._beat_at:
@@ -211,4 +219,5 @@ class Pool:
         return commands
 
     def _log(self, note: Note, **fields: object) -> None:
+        self.notes[note] += 1
         self._commands.append(Log(note, fields))

@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import Callable
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 import zmq
 
@@ -23,11 +24,15 @@ from zeropool.gateway.connections import Connections, most_connections
 from zeropool.gateway.core import Gateway
 from zeropool.gateway.limits import Limits
 from zeropool.gateway.link import WorkerPort, largest_frame_bytes
+from zeropool.gateway.metrics import Snapshot, snapshot
 from zeropool.shared.config import Config
 from zeropool.shared.descriptors import raise_limit
 from zeropool.shared.logs import fields
 from zeropool.shared.polling import poll_timeout_ms
 from zeropool.shared.signals import Signals
+
+if TYPE_CHECKING:
+    from zeropool.gateway.httpd import Httpd
 
 log = logging.getLogger("zeropool.gateway")
 
@@ -45,6 +50,7 @@ class Server:
         config: Config,
         workers_endpoint: str,
         *,
+        least_models: int = 1,
         ignored: tuple[signal.Signals, ...] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -70,6 +76,9 @@ class Server:
             now=clock(),
         )
         self._complaints = Complaints()
+        self._least_models = least_models
+        self._http_bind = config.http.bind
+        self._httpd: Httpd | None = None
         self._stop_at = math.inf
 
     def run(self) -> None:
@@ -97,6 +106,13 @@ class Server:
         # First the clients' port: where it is taken, the other gateway keeps its workers too.
         self._clients.open(self._context, self._poller)
         self._workers.open(self._context, self._poller)
+        if self._http_bind:
+            # Whoever does not want it saves 5 MB.
+            from zeropool.gateway.httpd import Httpd  # noqa: PLC0415
+
+            self._httpd = Httpd(self._http_bind)
+            self._httpd.open()
+            self._poller.register(self._httpd.fileno(), zmq.POLLIN)
         log.info(
             "listening",
             extra=fields(
@@ -146,6 +162,8 @@ class Server:
         )
 
     def _close(self) -> None:
+        if self._httpd is not None:
+            self._httpd.close()
         self._workers.close()
         self._clients.close()
         self._context.term()
@@ -165,6 +183,12 @@ class Server:
         self._workers.tick(now)
         self._clients.tick(now)
         self._carry_out()
+        if self._httpd is not None and self._httpd.fileno() in ready:
+            self._httpd.answer(self._snapshot)
+
+    def _snapshot(self) -> Snapshot:
+        connections = self._clients.connections
+        return snapshot(self._core, connections=connections, least_models=self._least_models)
 
     def _timeout_ms(self) -> int:
         deadline = min(

@@ -6,6 +6,7 @@ exception class for each call fills no memory and no monitoring system.
 
 from __future__ import annotations
 
+import enum
 from collections import Counter
 
 from zeropool.gateway.histogram import Histogram
@@ -41,16 +42,35 @@ _OWN_NAMES = frozenset(
 )
 
 
+class Shed(enum.Enum):
+    """Why a call was answered with `Overloaded`."""
+
+    QUEUE = "queue"
+    MEMORY = "memory"
+    #: Its turn would come after its deadline.
+    DEADLINE = "deadline"
+
+
 class Tally:
     """Counts of one model, since the gateway's start."""
 
     __slots__ = (
-        *("batch_rows", "batch_s", "execution_s", "executed", "outcomes", "queue_s", "waited"),
+        *(
+            "batch_rows",
+            "batch_s",
+            "execution_s",
+            "executed",
+            "outcomes",
+            "queue_s",
+            "shed",
+            "waited",
+        ),
     )
 
     def __init__(self) -> None:
         #: Calls that ended, by the wire name of their error or `OK`.
         self.outcomes: Counter[str] = Counter()
+        self.shed: Counter[Shed] = Counter()
         #: From the acceptance of a call to its first task's way to a worker.
         self.queue_s = Histogram(TIME_BOUNDS_S)
         #: From a task's way to a worker to its result.

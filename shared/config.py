@@ -192,6 +192,13 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_queue: RowsOrZero = 0
 
 
+class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[http]`: what a gateway tells monitoring systems."""
+
+    #: HOST:PORT for metrics and health; "": none.
+    bind: str = ""
+
+
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[log]`: what is written to standard error."""
 
@@ -208,6 +215,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     worker: WorkerSettings = msgspec.field(default_factory=WorkerSettings)
     serve: ServeSettings = msgspec.field(default_factory=ServeSettings)
     models: tuple[ModelSettings, ...] = DEFAULT_MODELS
+    http: HttpSettings = msgspec.field(default_factory=HttpSettings)
     log: LogSettings = msgspec.field(default_factory=LogSettings)
 
 
@@ -221,13 +229,15 @@ _SCHEMA = layers.Schema(
         "gateway": GatewaySettings,
         "worker": WorkerSettings,
         "serve": ServeSettings,
+        "http": HttpSettings,
         "log": LogSettings,
     },
     arrays={"models": ModelSettings},
     checks={
         key: partial(endpoints.check, use=use)
         for key, use in (_BINDS | {"worker.gateways": Use.CONNECT}).items()
-    },
+    }
+    | {"http.bind": endpoints.parse_http},
 )
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
@@ -263,6 +273,7 @@ def load(
         worker=_SCHEMA.build("worker", merged),
         serve=_SCHEMA.build("serve", merged),
         models=merged["models"].value if "models" in merged else DEFAULT_MODELS,
+        http=_SCHEMA.build("http", merged),
         log=_SCHEMA.build("log", merged),
     )
     if not config.gateway.insecure_public:
@@ -366,9 +377,10 @@ def _is_foreign(variable: str) -> bool:
 
 
 def _refuse_public(merged: layers.Layer) -> None:
-    for key in _BINDS:
+    for key in (*_BINDS, "http.bind"):
         found = merged.get(key)
-        if found and found.value and endpoints.is_public(endpoints.parse(found.value)):
+        parse = endpoints.parse_http if key == "http.bind" else endpoints.parse
+        if found and found.value and endpoints.is_public(parse(found.value)):
             raise layers.wrong(
                 found.where,
                 found.value,

@@ -1,4 +1,4 @@
-"""Endpoints as an operator writes them: `tcp://HOST:PORT` and `ipc://PATH`.
+"""Endpoints as an operator writes them: `tcp://HOST:PORT` and `ipc://PATH`; `HOST:PORT` for HTTP.
 
 Knows which of ZeroMQ's endpoint spellings Zeropool accepts for which use, and which addresses
 other hosts can reach. Refuses to know sockets and names: nothing is resolved or bound here.
@@ -69,6 +69,21 @@ def parse(text: str) -> Endpoint:
     if separator and scheme == "ipc":
         return _parse_ipc(rest)
     raise ValueError("expected tcp://HOST:PORT or ipc://PATH")
+
+
+def parse_http(text: str) -> Tcp:
+    """The address that `HOST:PORT` spells.
+
+    Raises:
+        ValueError: it spells none with a fixed port; the message says what is expected.
+    """
+    try:
+        address = _parse_tcp(text)
+    except ValueError:
+        raise ValueError("expected HOST:PORT, an IPv6 host in brackets") from None
+    if address.port == ANY_PORT:
+        raise ValueError(f"expected a fixed port from 1 to {MAX_PORT}")
+    return address
 
 
 def check(text: str, use: Use) -> None:

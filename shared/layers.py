@@ -77,7 +77,7 @@ class Schema:
 
     sections: Mapping[str, type[msgspec.Struct]]
     arrays: Mapping[str, type[msgspec.Struct]]
-    checks: Mapping[str, Callable[[Any], None]]
+    checks: Mapping[str, Callable[[Any], object]]
 
     def from_tables(
         self, tables: Mapping[str, Any], source: str, prefix: str = "", apart: Iterable[str] = ()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from zeropool.shared.errors import DeadlineExceeded, ZeropoolError
+from zeropool.shared.errors import CallerError, CapacityError, DeadlineExceeded, ZeropoolError
 from zeropool.shared.jobs import Job, Kind, Outcome, Result, RowError
 from zeropool.shared.wire import event as wire
 from zeropool.shared.wire.event import MessageIds, RemoteFailure
@@ -20,6 +20,7 @@ from zeropool.workers.models import LoadedModel
 from zeropool.workers.output import encode_prediction
 
 _PREDICTION_ITEM = b"\x82\xa5index%b\xaaprediction%b"
+_NOT_THE_MODELS_FAULT = (CallerError, CapacityError)
 
 
 class Runner:
@@ -30,11 +31,14 @@ class Runner:
         models: Sequence[LoadedModel],
         ids: MessageIds | None = None,
         arm: Callable[[float], None] = lambda _: None,
+        on_failure: Callable[[Job, Exception], None] = lambda _job, _error: None,
     ) -> None:
         self._models = {model.info.qualified_name: model for model in models}
         self._ids = ids or MessageIds()
         #: Called before each prediction with its hard limit in seconds.
         self._arm = arm
+        #: Called for each job that fails, and not by its caller's fault.
+        self._on_failure = on_failure
 
     def __repr__(self) -> str:
         return f"<Runner models={','.join(self._models)}>"
@@ -76,6 +80,8 @@ class Runner:
         return Result(job.job_id, job.attempt, Outcome.OK, body)
 
     def _failed(self, job: Job, error: Exception, method: str) -> Result:
+        if not isinstance(error, _NOT_THE_MODELS_FAULT):
+            self._on_failure(job, error)
         args = wire.encode_failure(job.version, RemoteFailure(*describe(error, method)))
         body = wire.encode_reply(self._ids(), job.reply_to, wire.ERR, args)
         return Result(job.job_id, job.attempt, Outcome.ERROR, body)
@@ -84,7 +90,7 @@ class Runner:
         error = DeadlineExceeded(f"{job.model}: not started before its deadline")
         if job.kind is Kind.CALL:
             return self._failed(job, error, f"{job.model}_predict")
-        return _rows_result(job, [error] * job.rows)
+        return self._rows_result(job, [error] * job.rows)
 
     # Rows
 
@@ -94,7 +100,7 @@ class Runner:
         try:
             rows = model.input.decode_rows(job.args, method)
         except ZeropoolError as error:
-            return _rows_result(job, [error] * job.rows)
+            return self._rows_result(job, [error] * job.rows)
         good = [index for index, row in enumerate(rows) if not isinstance(row, ZeropoolError)]
         outputs: list[object] = list(rows)
         step = model.info.max_batch_size if model.info.batches else 1
@@ -104,24 +110,28 @@ class Runner:
             predictions = model.predict_rows([rows[index] for index in chosen])
             for index, prediction in zip(chosen, predictions, strict=True):
                 outputs[index] = prediction
-        return _rows_result(job, outputs)
+        return self._rows_result(job, outputs)
 
-
-def _rows_result(job: Job, outputs: Sequence[object]) -> Result:
-    """Encode the outputs of a job's rows; an exception among them is that row's error."""
-    bodies: list[bytes] = []
-    errors: list[RowError] = []
-    for offset, output in enumerate(outputs):
-        encoded = _encoded(output)
-        if isinstance(encoded, bytes):
-            bodies.append(encoded)
-            continue
-        name, message, _ = describe(encoded, job.model)
-        errors.append(RowError(offset, name, message))
-        bodies.append(wire.NIL)
-    if job.kind is Kind.ROWS:
-        return Result(job.job_id, job.attempt, Outcome.OK, b"".join(bodies), [], errors)
-    return Result(job.job_id, job.attempt, Outcome.OK, b"", _items(job, bodies, errors))
+    def _rows_result(self, job: Job, outputs: Sequence[object]) -> Result:
+        """Encode the outputs of a job's rows; an exception among them is that row's error."""
+        bodies: list[bytes] = []
+        errors: list[RowError] = []
+        failure: Exception | None = None
+        for offset, output in enumerate(outputs):
+            encoded = _encoded(output)
+            if isinstance(encoded, bytes):
+                bodies.append(encoded)
+                continue
+            if failure is None and not isinstance(encoded, _NOT_THE_MODELS_FAULT):
+                failure = encoded
+            name, message, _ = describe(encoded, job.model)
+            errors.append(RowError(offset, name, message))
+            bodies.append(wire.NIL)
+        if failure is not None:
+            self._on_failure(job, failure)
+        if job.kind is Kind.ROWS:
+            return Result(job.job_id, job.attempt, Outcome.OK, b"".join(bodies), [], errors)
+        return Result(job.job_id, job.attempt, Outcome.OK, b"", _items(job, bodies, errors))
 
 
 def _encoded(output: object) -> bytes | Exception:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import zmq
 
 from zeropool.shared import endpoints
@@ -27,10 +28,12 @@ from zeropool.shared.logs import fields
 from zeropool.shared.model import ModelInfo
 from zeropool.shared.polling import poll_timeout_ms
 from zeropool.shared.signals import Signals
+from zeropool.shared.trail import log_to_gateway, log_to_worker
 from zeropool.workers.batcher import Batch
 from zeropool.workers.commands import Log, Note, Send
 from zeropool.workers.core import Identity, WorkerCore
 from zeropool.workers.link import Callers, GatewayLink
+from zeropool.workers.mishaps import Mishaps
 from zeropool.workers.models import LoadedModel
 from zeropool.workers.runner import Runner
 from zeropool.workers.wear import Wear
@@ -64,7 +67,9 @@ class Worker:
     ) -> None:
         self.worker_id = secrets.token_hex(8)
         self._infos = [model.info for model in models]
-        self._runner = Runner(models, arm=_arm)
+        self._mishaps = Mishaps()
+        self._runner = Runner(models, arm=_arm, on_failure=self._mishaps.add)
+        self._is_traced = log.isEnabledFor(logging.DEBUG)
         self._settings = settings
         self._gateways = gateways
         self._runtime_dir = runtime_dir
@@ -192,7 +197,10 @@ class Worker:
     def _take_messages(self, now: float) -> None:
         try:
             for _ in range(MAX_DRAIN):
-                self._core.message(self._jobs.recv(zmq.NOBLOCK), now)
+                frame = self._jobs.recv(zmq.NOBLOCK)
+                if self._is_traced:
+                    log_to_worker(log, "job taken", frame, self.worker_id)
+                self._core.message(frame, now)
         except zmq.Again:
             pass
 
@@ -202,6 +210,8 @@ class Worker:
         _arm(0.0)
         self._core.finished(batch, results, started_at=started_at, ended_at=self._clock())
         self._carry_out()
+        for mishap in self._mishaps.take(started_at):
+            log.warning("predict failed", extra=fields(**msgspec.structs.asdict(mishap)))
 
     def _carry_out(self) -> None:
         for command in self._core.take_commands():
@@ -213,6 +223,8 @@ class Worker:
 
     def _send(self, command: Send) -> None:
         link = self._links[command.link]
+        if self._is_traced:
+            log_to_gateway(log, "result sent", command.frame)
         try:
             link.send(command.frame)
         except zmq.Again:

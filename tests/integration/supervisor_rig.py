@@ -6,7 +6,6 @@ The folder is not pytest's `tmp_path`, whose length would exceed what a path of 
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from zeropool.client import Client
 
 CONF = Path(__file__).parents[2] / "supervisord.conf"
 LOAD = Path(__file__).with_name("steady_load.py")
+SHIPPED_HTTP = "127.0.0.1:9100"
 PROGRAMS = Path(sys.executable).parent
 MODELS = model_tables("iris_model.iris_predict.IrisModel", "fixture_models.slow.SleepyEchoModel")
 #: A slot's `startsecs` and more, on a busy machine; the longest wait is the drain of a gateway.
@@ -35,10 +35,14 @@ class Pool:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.endpoint = free_endpoint()
+        self.http = free_endpoint().removeprefix("tcp://")
         self._supervisord: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        shutil.copy(CONF, self.folder)
+        conf = CONF.read_text()
+        assert SHIPPED_HTTP in conf
+        # As its comment says: a second service on one machine needs another port.
+        (self.folder / CONF.name).write_text(conf.replace(SHIPPED_HTTP, self.http))
         (self.folder / ".venv").symlink_to(PROGRAMS.parent)
         for name in ("log", "run"):
             (self.folder / name).mkdir(mode=0o700)

@@ -43,9 +43,12 @@ ALLOWED_WORLDLY = {
     # The shells: all sockets, clocks and signals of the gateway and of a worker.
     "gateway/server.py": {"logging", "secrets", "signal", "time", "zmq"},
     "gateway/clients.py": {"zmq"},
-    "gateway/link.py": {"select", "zmq"},
+    "gateway/link.py": {"logging", "select", "zmq"},
     "gateway/watch.py": {"os", "pathlib", "socket", "zmq"},
     "gateway/binding.py": {"pathlib", "zmq"},
+    # Threads beside the loop, and how they ask it.
+    "gateway/httpd.py": {"http", "io", "logging", "socket", "socketserver", "threading", "time"},
+    "gateway/inquiry.py": {"concurrent", "os", "threading"},
     "workers/worker.py": (
         {"faulthandler", "logging", "os", "pathlib", "secrets", "signal", "socket"}
         | {"time", "zmq"}
@@ -67,6 +70,7 @@ ALLOWED_WORLDLY = {
     "shared/config.py": {"os", "pathlib"},
     # Formats log records, and the wall clock in them.
     "shared/logs.py": {"datetime", "logging"},
+    "shared/trail.py": {"logging"},
     # The commands: processes, terminals, exit codes.
     "cli/main.py": {"os", "pathlib"},
     "cli/call.py": {"zmq", "zerorpc"},

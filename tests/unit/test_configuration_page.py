@@ -14,7 +14,7 @@ def section(heading: str) -> str:
     return PAGE.split(f"## `{heading}`\n")[1].split("\n## ")[0]
 
 
-@pytest.mark.parametrize("name", ["gateway", "worker", "serve", "log"])
+@pytest.mark.parametrize("name", ["gateway", "worker", "serve", "http", "log"])
 def test_every_key_of_a_section_stands_on_the_page(name):
     settings = getattr(Config(), name)
 

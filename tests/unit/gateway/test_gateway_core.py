@@ -360,10 +360,12 @@ def test_what_a_lost_worker_had_moves_to_another(world):
     world.call("double_predict", 4)
     world.lose("w1")
     assert world.disconnects == ["w1"]
-    assert world.notes[-1].fields == {"worker": "w1", "pid": 7, "unanswered": 1}
+    (job_id,) = world.notes[-1].fields["jobs"]
+    fields = {"worker": "w1", "pid": 7, "unanswered": 1, "jobs": [job_id]}
+    assert world.notes[-1].fields == fields
     world.worker_up("w2")
     (job,) = world.held["w2"]
-    assert job.attempt == 2
+    assert (job.job_id, job.attempt) == (job_id, 2)
     world.answer("w2")
     assert world.reply() == ("OK", [8])
 

@@ -293,7 +293,7 @@ def test_an_unknown_key_is_refused_with_near_matches(refused):
 def test_an_unknown_table_is_refused_with_those_there_are(refused):
     assert refused("[workers]") == (
         'zeropool.toml: workers: unknown key; did you mean "worker"? '
-        "allowed: gateway, log, models, profiles, serve, worker"
+        "allowed: gateway, http, log, models, profiles, serve, worker"
     )
 
 
@@ -409,6 +409,34 @@ def test_a_public_endpoint_is_refused(refused, key):
         f'zeropool.toml: {key} = "tcp://192.0.2.1:4242": binds to a public address; set '
         "gateway.insecure_public = true or --insecure-public to do so without encryption"
     )
+
+
+def test_a_public_http_address_is_refused(refused, configure):
+    assert refused('http.bind = "0.0.0.0:9100"') == (
+        'zeropool.toml: http.bind = "0.0.0.0:9100": binds to a public address; set '
+        "gateway.insecure_public = true or --insecure-public to do so without encryption"
+    )
+    flags = {"gateway.insecure_public": True, "http.bind": "0.0.0.0:9100"}
+    assert configure(flags=flags).http.bind == "0.0.0.0:9100"
+
+
+@pytest.mark.parametrize(
+    "text", ["9100", "http://127.0.0.1:9100", ":9100", "127.0.0.1", "::1:9100"]
+)
+def test_an_http_address_is_a_host_and_a_port(refused, text):
+    assert refused(f'http.bind = "{text}"') == (
+        f'zeropool.toml: http.bind = "{text}": expected HOST:PORT, an IPv6 host in brackets'
+    )
+
+
+def test_the_port_for_http_is_fixed(refused):
+    assert "expected a fixed port" in refused('http.bind = "127.0.0.1:0"')
+
+
+def test_there_is_no_http_unless_it_is_asked_for(configure):
+    assert not configure().http.bind
+    assert configure('http.bind = "[::1]:9100"').http.bind == "[::1]:9100"
+    assert not configure('http.bind = "127.0.0.1:9100"', ZEROPOOL_HTTP_BIND="").http.bind
 
 
 def test_a_worker_does_not_bind_to_an_address_to_which_no_gateway_could_connect(refused):
