@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import socket
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -15,13 +16,19 @@ class Signals:
     """Which of the watched signals have arrived. Open it in the main thread only.
 
     ``ignored`` signals are none of this process's business: a child leaves Ctrl-C to its parent.
+    ``at_once`` is called by the handler, for what cannot wait until the loop comes round.
     """
 
     def __init__(
-        self, watched: tuple[signal.Signals, ...], *, ignored: tuple[signal.Signals, ...] = ()
+        self,
+        watched: tuple[signal.Signals, ...],
+        *,
+        ignored: tuple[signal.Signals, ...] = (),
+        at_once: Callable[[], None] = lambda: None,
     ) -> None:
         self._watched = tuple(number for number in watched if number not in ignored)
         self._ignored = ignored
+        self._at_once = at_once
         self._arrived: list[signal.Signals] = []
         self._before: dict[signal.Signals, Any] = {}  # what signal.signal gives and takes
         self._wake: socket.socket | None = None
@@ -65,3 +72,4 @@ class Signals:
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self._arrived.append(signal.Signals(number))
+        self._at_once()

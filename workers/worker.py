@@ -6,14 +6,12 @@ While a model computes, libzmq's thread keeps the connections alive.
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import math
 import os
 import secrets
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,6 +27,7 @@ from zeropool.shared.model import ModelInfo
 from zeropool.shared.polling import poll_timeout_ms
 from zeropool.shared.signals import Signals
 from zeropool.shared.trail import log_to_gateway, log_to_worker
+from zeropool.workers.alarm import Alarm
 from zeropool.workers.batcher import Batch
 from zeropool.workers.commands import Log, Note, Send
 from zeropool.workers.core import Identity, WorkerCore
@@ -44,6 +43,8 @@ log = logging.getLogger("zeropool.worker")
 MAX_DRAIN = 256
 #: Results that are still on their way when a worker ends get this long.
 FLUSH_MS = 3_000
+#: The same for one that was told twice.
+QUICK_FLUSH_S = 0.25
 #: Between two looks at the own memory, each of which costs some 20 µs.
 WEIGH_INTERVAL_S = 1.0
 #: The part of `max_requests` that is drawn by lot on top, so that not all are due at once.
@@ -67,15 +68,19 @@ class Worker:
     ) -> None:
         self.worker_id = secrets.token_hex(8)
         self._infos = [model.info for model in models]
+        self._alarm = Alarm(clock)
         self._mishaps = Mishaps()
-        self._runner = Runner(models, arm=_arm, on_failure=self._mishaps.add)
+        self._runner = Runner(models, arm=self._alarm.arm, on_failure=self._mishaps.add)
         self._is_traced = log.isEnabledFor(logging.DEBUG)
         self._settings = settings
         self._gateways = gateways
         self._runtime_dir = runtime_dir
         self._on_welcome = on_welcome
         self._clock = clock
-        self._signals = Signals((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT), ignored=ignored)
+        self._signals = Signals(
+            (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT), ignored=ignored, at_once=self._told
+        )
+        self._is_told = False
         self._links: list[GatewayLink] = []
         self._flush_until = math.inf
         self._weigh_at = -math.inf if settings.max_rss_mb else math.inf
@@ -98,11 +103,8 @@ class Worker:
     # Sockets
 
     def _open(self) -> None:
+        self._alarm.open()
         self._signals.open()
-        # The kernel ends a process whose predict passes its hard limit, even one that holds the
-        # interpreter; before that, the stack of every thread goes to the log.
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        faulthandler.register(signal.SIGALRM, file=sys.stderr, all_threads=True, chain=True)
         self._context = zmq.Context()
         self._jobs = self._context.socket(zmq.PULL)
         # The gateways bound what they send by our credit.
@@ -156,7 +158,7 @@ class Worker:
         return not self._callers or self._clock() >= self._flush_until
 
     def _close(self) -> None:
-        _arm(0.0)
+        self._alarm.disarm()
         until = min(self._flush_until, self._clock() + FLUSH_MS / 1000)
         for link in self._links:
             link.close(poll_timeout_ms(until, self._clock()))
@@ -177,7 +179,7 @@ class Worker:
         ready = dict(self._poller.poll(timeout_ms))
         now = self._clock()
         if self._signals.fileno() in ready and self._signals.take():
-            self._core.drain()
+            self._end(now)
         if self._jobs in ready:
             self._take_messages(now)
         if self._callers.monitor in ready:
@@ -194,6 +196,16 @@ class Worker:
         if batch is not None:
             self._run(batch)
 
+    def _told(self) -> None:
+        # Called while a batch may run: it has as long as a drain may take, or no time any more.
+        self._alarm.cut(0.0 if self._is_told else self._settings.drain_s)
+        self._is_told = True
+
+    def _end(self, now: float) -> None:
+        if self._core.is_ending:
+            self._flush_until = min(self._flush_until, now + QUICK_FLUSH_S)
+        self._core.drain()
+
     def _take_messages(self, now: float) -> None:
         try:
             for _ in range(MAX_DRAIN):
@@ -207,7 +219,7 @@ class Worker:
     def _run(self, batch: Batch) -> None:
         started_at = self._clock()
         results = self._runner.run(batch)
-        _arm(0.0)
+        self._alarm.disarm()
         self._core.finished(batch, results, started_at=started_at, ended_at=self._clock())
         self._carry_out()
         for mishap in self._mishaps.take(started_at):
@@ -249,8 +261,3 @@ def _rss_bytes() -> int:
     """What this process takes up in memory."""
     pages = int(Path("/proc/self/statm").read_bytes().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _arm(limit_s: float) -> None:
-    """Have the kernel end this process in ``limit_s`` seconds; 0 calls it off."""
-    signal.setitimer(signal.ITIMER_REAL, limit_s)

@@ -50,10 +50,10 @@ ALLOWED_WORLDLY = {
     "gateway/httpd.py": {"http", "io", "logging", "socket", "socketserver", "threading", "time"},
     "gateway/inquiry.py": {"concurrent", "os", "threading"},
     "workers/worker.py": (
-        {"faulthandler", "logging", "os", "pathlib", "secrets", "signal", "socket"}
-        | {"time", "zmq"}
+        {"logging", "os", "pathlib", "secrets", "signal", "socket", "time", "zmq"}
     ),
     "workers/link.py": {"zmq"},
+    "workers/alarm.py": {"faulthandler", "signal", "time"},
     # Thread limits are environment variables; the loading time is logged; signals are passed on.
     "workers/start.py": {"logging", "os", "pathlib", "signal", "time"},
     # Tells our own frames from a model's by their folder.

@@ -78,3 +78,17 @@ def test_an_ignored_signal_is_not_watched():
         signals.close()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_what_cannot_wait_for_the_loop_is_done_by_the_handler():
+    done = []
+    before = signal.getsignal(signal.SIGUSR1)
+    signals = Signals(WATCHED, at_once=lambda: done.append("at once"))
+    signals.open()
+    try:
+        signal.raise_signal(signal.SIGUSR1)
+        assert done == ["at once"]
+        assert signals.take() == [signal.SIGUSR1]
+    finally:
+        signals.close()
+    assert signal.getsignal(signal.SIGUSR1) is before
