@@ -75,7 +75,7 @@ def test_every_call_is_answered_once_and_soon_though_connections_break(
     # One outcome for each call, and nothing was given to a worker a second time.
     assert status["models"][0]["outcomes"] == {"OK": load["answered"]}
     assert status["redispatched"] == 0
-    assert set(status["dropped"]) <= {"result_repeated"}
+    assert set(status["dropped"]) <= {"result_repeated", "result_unknown_job"}
     assert "worker lost" not in gateway.output
 
 
