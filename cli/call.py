@@ -69,7 +69,8 @@ def ask(
     """
     try:
         with Client(endpoint, timeout_s=timeout_s, retry=retry) as client:
-            _require_connection(client, endpoint)
+            if retry == READING_ONLY:
+                _require_connection(client, endpoint)
             answer = client.call(method, *arguments)
             if isinstance(answer, Iterator):
                 yield from answer

@@ -137,22 +137,32 @@ class Serve:
 
     def _start_what_is_due(self, now: float) -> None:
         for slot in self._slots.due(now):
-            self._children[slot.name] = self._spawn(slot.name, self._config_of(slot.name))
             slot.started(now)
+            child = self._spawn(slot.name, self._configs.get(slot.name, self._config))
+            if child is None:
+                slot.died(now)
+            else:
+                self._children[slot.name] = child
         place = self._roll.next_place()
         if place is not None:
-            self._successor = self._spawn(place, self._next_config)
             self._roll.started(ready_by=now + self._next_config.serve.ready_timeout_s)
+            self._successor = self._spawn(place, self._next_config)
+            if self._successor is None:
+                self._abandon(place, "cannot be started")
 
-    def _config_of(self, place: str) -> Config:
-        return self._configs.get(place, self._config)
-
-    def _spawn(self, place: str, config: Config) -> Child:
-        if place == GATEWAY:
-            child = self._spawner.gateway(place, config, self._endpoint)
-        else:
-            index = self._workers.index(place)
-            child = self._spawner.worker(place, config, index, self._endpoint, self._runtime_dir)
+    def _spawn(self, place: str, config: Config) -> Child | None:
+        """Start a child; None where the machine has no room for one, now."""
+        try:
+            if place == GATEWAY:
+                child = self._spawner.gateway(place, config, self._endpoint)
+            else:
+                index = self._workers.index(place)
+                child = self._spawner.worker(
+                    place, config, index, self._endpoint, self._runtime_dir
+                )
+        except OSError as error:
+            log.error("cannot start", extra=fields(child=place, reason=error))  # noqa: TRY400 - the system's own words
+            return None
         log.debug("started", extra=fields(child=place, pid=child.pid))
         return child
 
@@ -185,10 +195,10 @@ class Serve:
     def _take_end(self, child: Child) -> None:
         child.forget()
         if child is self._successor:
-            self._abandon(child, child.reason)
+            self._abandon(child.place, child.reason)
         elif child in self._leaving:
             self._leaving.remove(child)
-            log.info("left", extra=fields(child=child.place, pid=child.pid))
+            log.info("left", extra=fields(child=child.place, pid=child.pid, reason=child.reason))
             if child is self._predecessor:
                 self._end_step()
         else:
@@ -222,7 +232,7 @@ class Serve:
         successor = self._successor
         if successor is not None and self._roll.is_overdue(now):
             waited_s = successor.config.serve.ready_timeout_s
-            self._abandon(successor, f"not ready after {waited_s:g} s")
+            self._abandon(successor.place, f"not ready after {waited_s:g} s")
             self._retire(successor)
         for child in self._leaving:
             if now >= child.kill_at:
@@ -333,7 +343,7 @@ class Serve:
             self._remove_place()
         log.info("rolled", extra=fields(workers=len(self._workers)))
 
-    def _abandon(self, child: Child, reason: str) -> None:
+    def _abandon(self, place: str, reason: str) -> None:
         """The successor does not work: the others stay as they are."""
         self._successor = None
         goes_on = self._roll.failed()
@@ -341,7 +351,7 @@ class Serve:
             "replacement failed, a newer configuration is tried"
             if goes_on
             else "roll stopped, the other workers go on as they are",
-            extra=fields(child=child.place, pid=child.pid, reason=reason),
+            extra=fields(child=place, reason=reason),
         )
 
     # The end

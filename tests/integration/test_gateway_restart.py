@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import count
 
 import pytest
-from harness import model_tables, run_zeropool, wait_until
+from harness import Command, Service, model_tables, run_zeropool, wait_until
 
 from zeropool.client import Client, RetryPolicy
 
@@ -117,3 +117,12 @@ def test_the_command_repeats_a_prediction_when_it_is_told_to(serve):
             "the worker is back",
         )
     assert done.stderr == "LostRemote: Lost remote: the connection broke\n"
+
+
+def test_the_command_waits_for_a_service_when_it_is_told_to(tmp_path, stopped_at_the_end):
+    service = stopped_at_the_end(
+        Service(tmp_path, model_tables("fixture_models.plain.EchoModel"), workers=1)
+    )
+    caller = Command(["call", "--retry", "--connect", service.endpoint, "echo_predict", "5"])
+    assert stopped_at_the_end(caller).wait() == 0
+    assert caller.output == "5\n"

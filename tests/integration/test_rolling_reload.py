@@ -212,6 +212,16 @@ def test_a_roll_can_be_stopped(serve_own, number):
     assert "Traceback" not in serve_own.output
 
 
+def test_a_hangup_while_it_starts_ends_nobody(serve):
+    service = serve(model_tables(ECHO), workers=2)
+    wait_until(lambda: len(service.family()) >= 3, "children are there", START_TIMEOUT_S)
+    os.killpg(service.pid, signal.SIGHUP)
+    service.ready().wait_for_output("INFO serve: rolled")
+    assert service.call("echo_predict", 5) == 5
+    wait_for_workers(service, 2)
+    assert "WARNING serve" not in service.output
+
+
 # One more, one less
 
 
@@ -256,6 +266,21 @@ def test_a_reload_obeys_another_number_of_workers(tmp_path, stopped_at_the_end):
         service.config.write_text(f"worker.count = {count}\n" + model_tables(ECHO))
         roll(service, times)
         wait_for_workers(service, count)
+
+
+def test_without_room_for_a_process_the_others_go_on(serve):
+    service = serve(model_tables(ECHO), workers=1).ready()
+    process = psutil.Process(service.pid)
+    before = process.rlimit(psutil.RLIMIT_NOFILE)
+    process.rlimit(psutil.RLIMIT_NOFILE, (process.num_fds(), before[1]))
+    service.send(signal.SIGTTIN)
+    service.wait_for_output("ERROR serve: cannot start child=worker-1")
+    service.send(signal.SIGTTOU)
+    service.wait_for_output("INFO serve: one worker less")
+    assert service.call("echo_predict", 5) == 5
+    process.rlimit(psutil.RLIMIT_NOFILE, before)
+    service.send(signal.SIGTTIN)
+    wait_for_workers(service, 2)
 
 
 # Ends that are none
