@@ -198,7 +198,9 @@ class Serve:
             self._abandon(child.place, child.reason)
         elif child in self._leaving:
             self._leaving.remove(child)
-            log.info("left", extra=fields(child=child.place, pid=child.pid, reason=child.reason))
+            level = logging.WARNING if child.exit_code else logging.INFO
+            told = fields(child=child.place, pid=child.pid, reason=child.reason)
+            log.log(level, "left", extra=told)
             if child is self._predecessor:
                 self._end_step()
         else:
@@ -212,21 +214,16 @@ class Serve:
             return
         slot = self._slots[child.place]
         if child.exit_code == 0 and child.place != GATEWAY:
-            wait_s = slot.recycled(self._clock())
-            level, what = logging.INFO, "recycled"
+            level, what, wait_s = logging.INFO, "recycled", slot.recycled(self._clock())
         else:
-            wait_s = slot.died(self._clock())
-            level, what = logging.WARNING, "died"
-        log.log(
-            level,
-            what,
-            extra=fields(
-                child=child.place,
-                pid=child.pid,
-                reason=child.reason,
-                restart_after_s=round(wait_s, 2),
-            ),
+            level, what, wait_s = logging.WARNING, "died", slot.died(self._clock())
+        told = fields(
+            child=child.place,
+            pid=child.pid,
+            reason=child.reason,
+            restart_after_s=round(wait_s, 2),
         )
+        log.log(level, what, extra=told)
 
     def _give_up_the_overdue(self, now: float) -> None:
         successor = self._successor
