@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 NPM_RIG := tests/interop/node
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check types format interop chaos detection poison hung rolls soak bench clean
+.PHONY: help install run test check types format interop chaos detection poison hung rolls soak overload fuzz fuzz-full fuzz-guided bench clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -80,6 +80,30 @@ rolls: $(DEV_STAMP) ## roll workers and end gateways under load: ROLLS, GATEWAY_
 
 soak: $(DEV_STAMP) ## slopes of RSS and descriptors under a mixed load: MINUTES
 	$(call EXPERIMENT,soak,MINUTES)
+
+# Seconds of each phase, or of a campaign, where SECONDS does not say.
+PHASE_S = $(or $(SECONDS),60)
+RESULTS := benchmarks/results/reliability
+overload: $(DEV_STAMP) ## ten times too much load, slow and hostile peers: SECONDS=60 a phase
+	PYTHONPATH=tests $(BIN)/python -m overload.goodput --seconds $(PHASE_S) --out $(RESULTS)/overload.json
+
+# Only for developers, and only where there is a wheel of it: without, fuzzing is not guided.
+FUZZ_STAMP := $(VENV)/.installed-fuzz
+$(FUZZ_STAMP): $(DEV_STAMP)
+	$(BIN)/pip install --quiet --constraint constraints.txt '.[fuzz]' && touch $@
+
+FUZZ := PYTHONPATH=tests:tests/models $(BIN)/python -m
+GUIDED ?= event session client-session arguments rows validation from-worker worker-message worker-entry client-message
+fuzz: $(DEV_STAMP) ## broken inputs for SECONDS=60, on every decoder and on live ports
+	$(FUZZ) fuzz.campaign --seconds $(PHASE_S)
+	$(FUZZ) fuzz.live --inputs 10000
+
+fuzz-full: $(DEV_STAMP) ## as many broken inputs as a release wants: about five minutes
+	$(FUZZ) fuzz.campaign --full --out $(RESULTS)/fuzz.json
+	$(FUZZ) fuzz.live --inputs 50000 --out $(RESULTS)/fuzz_live.json
+
+fuzz-guided: $(FUZZ_STAMP) ## coverage-guided, SECONDS=60 for each target
+	for target in $(GUIDED); do $(FUZZ) fuzz.guided $$target --seconds $(PHASE_S) || exit 1; done
 
 bench: $(DEV_STAMP) ## compare with zerorpc.Server on this machine
 	$(BIN)/python benchmarks/first.py

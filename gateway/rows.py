@@ -9,6 +9,7 @@ import msgpack
 
 from zeropool.shared.arguments import check_count
 from zeropool.shared.errors import WrongArguments
+from zeropool.shared.jobs import MAX_JOB_ROWS
 from zeropool.shared.model import ModelInfo
 from zeropool.shared.wire.event import DECODE_ERRORS
 
@@ -107,7 +108,7 @@ def task_rows(info: ModelInfo, row_s: float | None, total: int, workers: int) ->
     """
     share = max(1, -(-total // max(workers, 1)))
     if row_s is None:
-        return min(share, info.max_batch_size if info.batches else 1)
+        return min(share, info.max_batch_size if info.batches else 1, MAX_JOB_ROWS)
     worth_it = max(1, min(MIN_TASK_ROWS, int(MAX_SMALL_TASK_S / max(row_s, 1e-9))))
     in_time = max(1, int(info.timeout_s / TASKS_IN_TIME / max(row_s, 1e-9)))
-    return min(max(worth_it, share), info.max_batch_size, in_time)
+    return min(max(worth_it, share), info.max_batch_size, in_time, MAX_JOB_ROWS)

@@ -8,8 +8,10 @@ tag; many jobs or results travel in one message. No I/O, no state. Specified in
 from __future__ import annotations
 
 import enum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.model import ModelInfo
@@ -21,6 +23,11 @@ PROTOCOL_VERSION = 1
 BEAT_INTERVAL_S = 1.0
 #: A worker that has heard nothing for so long registers again.
 FORGOTTEN_AFTER_S = 3.0 * BEAT_INTERVAL_S
+
+#: Most rows of one job. Where all of them fail, an error for each has to fit into memory.
+MAX_JOB_ROWS = 100_000
+#: An array of msgpack has fewer items than this.
+MAX_ROW_INDEX = 2**32 - 1
 
 
 class Kind(enum.IntEnum):
@@ -60,8 +67,8 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
     #: CALL: the caller's ZeroRPC version, which fixes the form of an error.
     version: int = 0
     #: ITEMS: index of the first row in the caller's array.
-    first_index: int = 0
-    rows: int = 1
+    first_index: Annotated[int, Meta(ge=0, le=MAX_ROW_INDEX)] = 0
+    rows: Annotated[int, Meta(ge=1, le=MAX_JOB_ROWS)] = 1
 
 
 class RowError(msgspec.Struct, frozen=True, array_like=True, gc=False):

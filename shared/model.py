@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from zeropool.shared.config import Rows, Span, SpanOrZero
+
 #: Endings of a model's methods; what stands before is its qualified name.
 CALL_SUFFIX = "_predict"
 BATCH_SUFFIX = "_predict_batch"
@@ -25,7 +27,10 @@ def model_of(method: str) -> str | None:
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One served model. Schemas are JSON Schema (draft 2020-12), limits are per call."""
+    """One served model. Schemas are JSON Schema (draft 2020-12), limits are per call.
+
+    The ranges of the limits are the configuration's: a registration with any other is malformed.
+    """
 
     qualified_name: str
     display_name: str
@@ -37,15 +42,15 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     #: False: a call whose worker died is answered with `WorkerLost` instead of being repeated.
     retry_safe: bool = True
     #: Most rows that one `predict_batch` call is given.
-    max_batch_size: int = 64
+    max_batch_size: Rows = 64
     #: The model has `predict_batch`: rows that are given together cost less than one by one.
     batches: bool = True
     #: How long the first call of a batch waits for company, in seconds.
-    max_wait_s: float = 0.0
+    max_wait_s: SpanOrZero = 0.0
     #: Time for queueing and execution of one call, in seconds.
-    timeout_s: float = 300.0
+    timeout_s: Span = 300.0
     #: Most calls that may wait in the gateway's queue for this model.
-    max_queue: int = 10_000
+    max_queue: Rows = 10_000
 
     def summary(self) -> dict[str, Any]:
         """One entry of `get_models`, with the original service's keys in its order."""

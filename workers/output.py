@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from zeropool.shared.errors import UnusableOutput
-from zeropool.workers.failures import bounded, encodable
+from zeropool.workers.failures import bounded, encodable, message_of
 
 #: Deepest nesting of a prediction: three Python frames a level must fit into the default recursion
 #: limit of 1,000. The unpackers of clients stop at 512 or 1,024 levels.
@@ -61,6 +61,9 @@ def encode_prediction(value: object) -> bytes:
         raise UnusableOutput(bounded(encodable(f"{refusal} at {_shortened(place)}"))) from None
     except RecursionError:
         raise UnusableOutput("can not serialize a prediction that is nested too deeply") from None
+    except (Exception, SystemExit) as error:  # an object's own methods may raise anything
+        reason = f"can not serialize a prediction ({type(error).__name__}: {message_of(error)})"
+        raise UnusableOutput(bounded(encodable(reason))) from error
 
 
 def _is_plain(value: Any, depth: int) -> bool:  # noqa: ANN401  # whatever the model returned

@@ -7,6 +7,7 @@ from gateway_world import model_info, pack, unpack
 
 from zeropool.gateway.rows import RowCursor, task_rows
 from zeropool.shared.errors import WrongArguments
+from zeropool.shared.jobs import MAX_JOB_ROWS
 
 METHOD = "double_predict_batch"
 
@@ -91,3 +92,9 @@ def test_before_the_pace_is_known_only_a_batching_model_gets_many_rows():
     assert task_rows(model_info(batches=False), None, 1000, 2) == 1
     assert task_rows(model_info(batches=True, max_batch_size=64), None, 1000, 2) == 64
     assert task_rows(model_info(batches=True, max_batch_size=64), None, 20, 4) == 5
+
+
+@pytest.mark.parametrize("row_s", [None, 0.000_000_001])
+def test_a_task_has_no_more_rows_than_a_job_may_have(row_s):
+    info = model_info(batches=True, max_batch_size=10**9)
+    assert task_rows(info, row_s, 10**9, 2) == MAX_JOB_ROWS

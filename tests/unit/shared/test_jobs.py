@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.jobs import (
+    MAX_JOB_ROWS,
+    MAX_ROW_INDEX,
     Bye,
     Cancel,
     Drain,
@@ -207,8 +209,8 @@ FROM_GATEWAY_MESSAGES = st.one_of(
                 SECONDS,
                 st.binary(max_size=20),
                 NUMBERS,
-                NUMBERS,
-                NUMBERS,
+                st.integers(0, MAX_ROW_INDEX),
+                st.integers(1, MAX_JOB_ROWS),
             ),
             max_size=3,
         ),
@@ -265,6 +267,16 @@ def test_an_unknown_kind_of_job_is_refused():
     frame = encode(Jobs("g1", [Job(7, 1, Kind.CALL, "iris", b"\x90", 2.5)]))
     with pytest.raises(ProtocolError, match="9"):
         decode_from_gateway(frame.replace(b"\x9a\x07\x01\x00", b"\x9a\x07\x01\x09"))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"rows": 0}, {"rows": MAX_JOB_ROWS + 1}, {"rows": -1}, {"first_index": 2**32}]
+)
+def test_a_job_of_more_rows_than_one_message_may_have_is_refused(changes):
+    with pytest.raises(ProtocolError, match="Expected `int`"):
+        decode_from_gateway(
+            encode(Jobs("g1", [Job(7, 1, Kind.ROWS, "iris", b"\x90", 2.5, **changes)]))
+        )
 
 
 def test_elements_that_a_later_version_adds_are_ignored():

@@ -67,3 +67,18 @@ def test_model_info_is_frozen():
 )
 def test_a_models_method_names_its_model(method, model):
     assert model_of(method) == model
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [
+        *(("timeout_s", value) for value in (0.0, -1.0, float("inf"), float("nan"))),
+        *(("max_wait_s", value) for value in (-1.0, float("inf"), float("nan"))),
+        *(("max_batch_size", value) for value in (0, -1, 2**40)),
+        *(("max_queue", value) for value in (0, -1, 2**40)),
+    ],
+)
+def test_a_limit_that_no_configuration_allows_is_malformed(limit, value):
+    facts = msgspec.to_builtins(IRIS) | {limit: value}
+    with pytest.raises(msgspec.ValidationError, match=limit):
+        msgspec.msgpack.decode(msgspec.msgpack.encode(facts), type=ModelInfo)

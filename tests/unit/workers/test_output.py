@@ -211,3 +211,29 @@ def test_everything_is_decodable_or_refused(value):
         decoded(value)
     except UnusableOutput as error:
         assert " at $" in str(error)  # noqa: PT017  # either outcome is right
+
+
+class Broken(dict):
+    def items(self):
+        raise SystemExit("no items today")
+
+
+class Nameless(type):
+    @property
+    def __name__(cls):
+        raise RuntimeError("no name today")
+
+
+class Unnamed(metaclass=Nameless):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ([Broken(a=1)], "(SystemExit: no items today)"),
+        ({"a": Unnamed()}, "(RuntimeError: no name today)"),
+    ],
+)
+def test_an_object_that_fails_whoever_looks_at_it_is_refused(value, reason):
+    assert refusal(value) == f"can not serialize a prediction {reason}"
