@@ -31,7 +31,7 @@ from zeropool.workers.runner import Runner
 pack = msgspec.msgpack.encode
 unpack = msgspec.msgpack.decode
 
-LIMITS = {
+LIMITS: dict[str, Any] = {
     "max_request_bytes": 10_000,
     "max_reply_bytes": 10_000,
     "max_held_bytes": 100_000,
@@ -39,6 +39,7 @@ LIMITS = {
     "startup_grace_s": 10.0,
     "stream_idle_s": 60.0,
     "max_unread_bytes": 100_000,
+    "max_workers": 50,
 }
 #: Deep checks cost more than an input; one in so many is checked.
 CHECK_EVERY = 16
@@ -56,9 +57,7 @@ class GatewayTarget(Target):
     def open(self, rng: random.Random, folder: Path) -> None:  # noqa: ARG002 - not all need both
         self._rng = rng
         self._now = 0.0
-        names = Limits.__dataclass_fields__
-        limits: Any = {name: value for name, value in LIMITS.items() if name in names}
-        self._gateway = Gateway("fuzz", "1.0", "gw1", Limits(**limits), now=0.0)
+        self._gateway = Gateway("fuzz", "1.0", "gw1", Limits(**LIMITS), now=0.0)
         self._held: dict[str, list[Job]] = {}
         self._asked = 0
         self._fed = 0

@@ -49,6 +49,8 @@ RSS_GROWTH_MIB = 64.0
 #: Descriptors that are still open when all have left: monitors and listeners come and go.
 FDS_LEFT = 16
 SETTLE_S = 6.0
+#: Of the service's log, what a report quotes of it.
+LOG_CHARS = 6_000
 #: It ends by itself.
 LIFE_S = 3_000
 
@@ -229,6 +231,8 @@ def attack(running: Service, workers_bind: str, seed: int, inputs: int, report: 
     report.at_most("longest honest call", round(witness.longest_s, 3), ANSWER_WITHIN_S, "s")
     report.exactly("processes of the service are the same", processes(running), before)
     report.exactly("tracebacks in its log", running.output.count("Traceback"), 0)
+    if report.broken:
+        report.figure("the end of its log", running.output[-LOG_CHARS:].splitlines())
     grown = mib(watch.peak_bytes - watch.samples[0][1])
     report.at_most("gateway memory above its beginning", grown, RSS_GROWTH_MIB, "MiB")
     report.at_most("a worker's memory above its beginning", max(growth), RSS_GROWTH_MIB, "MiB")
