@@ -192,7 +192,11 @@ class WorkerPort:
                 return
             for _ in range(MAX_DRAIN):
                 frame = receive(_NOBLOCK, copy=False)
-                seen(frame.get(_SOURCE_FD))
+                try:  # noqa: SIM105 - as for clients
+                    seen(frame.get(_SOURCE_FD))
+                except zmq.ZMQError:
+                    # libzmq cannot tell for a peer that speaks ZMTP 1 or 2.
+                    pass
                 if not frame.more:
                     if self._is_traced:
                         log_to_gateway(log, "result taken", frame.bytes)
