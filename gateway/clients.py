@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import zmq
 
-from zeropool.gateway.binding import bind, bound_endpoint, unlink_ipc
+from zeropool.gateway.binding import bind, unlink_ipc
 from zeropool.gateway.complaints import Report
 from zeropool.gateway.connections import Connections, Offence
 from zeropool.gateway.core import Gateway
@@ -37,7 +37,7 @@ KEEPALIVE_IDLE_S = 60
 MAX_FRAMES = 16
 FLUSH_MS = 3_000
 #: At the end, requests that libzmq has not handed over yet get so long to come, and all together.
-LAST_REQUEST_MS = 20
+LAST_REQUEST_MS = 100
 LAST_REQUESTS_S = 1.0
 
 # Plain integers: an operation on pyzmq's flags costs as much as a call into libzmq.
@@ -163,11 +163,14 @@ class ClientPort:
             self._watch.took(MAX_DRAIN)
 
     def refuse_the_rest(self, carry_out: Callable[[], None], clock: Callable[[], float]) -> None:
-        """Take no more connections, and have the core answer what has arrived on the others."""
+        """Have the core answer what has arrived, until nothing more comes.
+
+        The port stays open: to unbind it would end the connections that came in by it.
+        """
         until = clock() + LAST_REQUESTS_S
-        self.socket.unbind(bound_endpoint(self.socket))
-        while (now := clock()) < until and self.socket.poll(LAST_REQUEST_MS):
+        while (now := clock()) < until and (self.socket.poll(LAST_REQUEST_MS) or self.has_unread):
             self._drain(now)
+            self._retry_unread(now)
             carry_out()
 
     # Outgoing

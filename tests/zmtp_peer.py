@@ -93,6 +93,13 @@ class ZmtpPeer:
         """The other end has hung up. A sender hears of it late, when the way out is full."""
         return is_closed(self.socket)
 
+    def receive_to_the_end(self) -> bytes:
+        """Everything that the other end sends before it hangs up."""
+        received = b""
+        while part := self.socket.recv(CHUNK_BYTES):
+            received += part
+        return received
+
     def _receive(self, size: int) -> bytes:
         received = b""
         while len(received) < size:

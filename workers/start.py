@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from zeropool.shared.config import Config, ModelSettings
+from zeropool.shared.descriptors import raise_limit
 from zeropool.shared.errors import ModelRefused
 from zeropool.shared.logs import fields
 from zeropool.shared.model import ModelInfo
@@ -93,6 +94,8 @@ def work(  # noqa: PLR0913 - by keyword only
         ConfigError: the endpoint for jobs cannot be bound.
     """
     limit_threads(config.worker.threads)
+    # A worker of many gateways has many sockets, and a model has files of its own.
+    raise_limit()
     remove_dead_sockets(runtime_dir, "worker-*.ipc", time.time())
     started_at = time.monotonic()
     models = load(config, index)

@@ -44,7 +44,7 @@ ALLOWED_WORLDLY = {
     "gateway/server.py": {"logging", "secrets", "signal", "time", "zmq"},
     "gateway/clients.py": {"zmq"},
     "gateway/link.py": {"logging", "select", "zmq"},
-    "gateway/watch.py": {"os", "pathlib", "socket", "zmq"},
+    "gateway/watch.py": {"os", "socket", "zmq"},
     "gateway/binding.py": {"pathlib", "zmq"},
     # Threads beside the loop, and how they ask it.
     "gateway/httpd.py": {"http", "io", "logging", "socket", "socketserver", "threading", "time"},

@@ -1,0 +1,75 @@
+"""Clients that stop reading: they cost little, are given up in the end, and may go on before."""
+
+import time
+
+import pytest
+from harness import model_tables, wait_until
+from raw_dealer import RawDealer
+
+MIB = 1024 * 1024
+MODELS = model_tables("fixture_models.plain.WideModel", "fixture_models.plain.EchoModel")
+REPLY_BYTES = 100_000
+#: 20 MB: more than sockets and libzmq take on the way.
+CALLS = 200
+
+
+@pytest.fixture
+def reader(serve):
+    """Serves with settings, and has a client ask for much and read nothing."""
+
+    def start(settings: str = ""):
+        service = serve(settings + MODELS, workers=1).ready()
+        dealer = RawDealer(service.endpoint, receive_high_water=1)
+        dealers.append(dealer)
+        calls = [dealer.request("wide_predict", REPLY_BYTES) for _ in range(CALLS)]
+        with RawDealer(service.endpoint) as other:
+            wait_until(
+                lambda: other.ask("get_status")[1][0]["models"][0]["outcomes"].get("OK") == CALLS,
+                "all calls were answered",
+            )
+        return service, dealer, calls
+
+    dealers = []
+    yield start
+    for dealer in dealers:
+        dealer.__exit__()
+
+
+def wake_ups_per_s(process, span_s: float = 2.0) -> float:
+    before = process.num_ctx_switches().voluntary
+    # The rate over a span of time is what is asked for.
+    time.sleep(span_s)
+    return (process.num_ctx_switches().voluntary - before) / span_s
+
+
+def test_a_client_that_reads_nothing_costs_few_wake_ups(reader):
+    service, _, _ = reader()
+    assert wake_ups_per_s(service.gateway_process()) < 200
+
+
+def test_a_client_that_goes_on_in_time_gets_everything_in_order(reader):
+    service, dealer, calls = reader("gateway.max_unread_s = 30\n")
+    assert [dealer.receive(channel)[0] for channel in calls] == ["OK"] * CALLS
+    assert dealer.ask("echo_predict", 1) == ("OK", [1])
+    assert "does not read" not in service.output
+
+
+def test_a_client_that_reads_nothing_for_too_long_is_given_up(reader):
+    service, _, _ = reader("gateway.max_unread_s = 0.5\n")
+    service.wait_for_output("client does not read its replies", timeout_s=10)
+    assert service.call("get_status")["dropped"]["client_unread"] == 1
+    assert service.call("echo_predict", 1) == 1
+
+
+def test_all_clients_together_hold_no_more_than_the_limit(serve):
+    service = serve(f"gateway.max_held_bytes = {8 * MIB}\n" + MODELS, workers=1).ready()
+    dealers = [RawDealer(service.endpoint, receive_high_water=1) for _ in range(4)]
+    try:
+        for _ in range(CALLS):
+            for dealer in dealers:
+                dealer.request("wide_predict", REPLY_BYTES)
+        service.wait_for_output("client does not read its replies", timeout_s=30)
+        assert service.call("echo_predict", 1) == 1
+    finally:
+        for dealer in dealers:
+            dealer.__exit__()
