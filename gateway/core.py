@@ -26,6 +26,7 @@ from zeropool.gateway.row_calls import Batch, Stream
 from zeropool.gateway.rows import RowCursor, reading_bytes, task_rows
 from zeropool.gateway.service import ModelMethod, OwnMethod, Service, Shape
 from zeropool.gateway.status import Rate, snapshot
+from zeropool.gateway.tally import OK
 from zeropool.shared.errors import (
     DeadlineExceeded,
     Draining,
@@ -162,7 +163,9 @@ class Gateway:
             size_bytes += reading_bytes(args)
         self.dispatcher.check_room(method.model, route, size_bytes, left_s)
         call = self._call(method, request, now)
-        if not call.answer_if_empty(self.session):
+        if call.answer_if_empty(self.session):
+            self.dispatcher.queues[method.model].tally.ended(OK)
+        else:
             self.dispatcher.submit(call)
 
     def _call(self, method: ModelMethod, request: Requested, now: float) -> Call:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -19,6 +19,7 @@ from prometheus_client.metrics_core import (
     InfoMetricFamily,
     Metric,
 )
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from zeropool.gateway.fleet import WorkerState
@@ -26,6 +27,7 @@ from zeropool.gateway.histogram import Spread
 from zeropool.gateway.metrics import ModelCounts, Snapshot
 
 PREFIX = "zeropool_"
+OPENMETRICS = "application/openmetrics-text"
 
 
 class _Collected(Collector):
@@ -45,8 +47,11 @@ def expose(snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collected(snapshot))
     ProcessCollector(registry=registry)
-    encode, content_type = choose_encoder(accept)
-    return encode(registry), content_type
+    # prometheus-client's own choice raises TypeError for a version that is no number.
+    if OPENMETRICS in accept:
+        text: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
+        return text, openmetrics.CONTENT_TYPE_LATEST
+    return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
 
 
 def _of_gateway(snapshot: Snapshot) -> Iterator[Metric]:
@@ -95,7 +100,7 @@ def _of_workers(snapshot: Snapshot) -> Iterator[Metric]:
     yield workers
     yield _by_label(
         "worker_events_total",
-        "Steps of workers: ready, draining, gone (said goodbye), lost (died), refused.",
+        "Steps of workers: ready, retiring, draining, gone (said goodbye), lost (died), refused.",
         "event",
         snapshot.worker_events,
     )

@@ -23,8 +23,7 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem
 h1 { font-size: 1.3rem; margin: 0; } h2 { font-size: 1rem; margin: 1.8rem 0 .3rem; }
 p { margin: .3rem 0; } .bad { color: #c2410c; font-weight: 600; } .good { color: #15803d; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid #8884; }
-th:first-child, td:first-child, td.text, th.text { text-align: left; }
+th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid #8884; }
 th { font-weight: 600; font-size: .85rem; } .wide { overflow-x: auto; }
 """
 

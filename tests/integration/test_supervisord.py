@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -51,6 +52,13 @@ def test_sockets_and_logs_are_private(pool: Pool):
     assert [path for path in sockets if path.stat().st_mode & 0o077] == []
     logs = {path.name for path in (pool.folder / "log").iterdir()}
     assert logs >= {"supervisord.log", "gateway.log", "worker_00.log", "worker_01.log"}
+
+
+def test_health_and_metrics_are_where_the_file_says(pool: Pool):
+    with urlopen(f"http://{pool.http}/readyz", timeout=CTL_TIMEOUT_S) as answer:
+        assert answer.read() == b"ready\n"
+    with urlopen(f"http://{pool.http}/metrics", timeout=CTL_TIMEOUT_S) as answer:
+        assert b'zeropool_workers{state="ready"} 2.0' in answer.read()
 
 
 def test_a_killed_worker_comes_back_and_no_call_fails_meanwhile(pool: Pool):

@@ -10,7 +10,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from zeropool.gateway.exposition import expose
 from zeropool.gateway.metrics import snapshot
 
-OPENMETRICS = "application/openmetrics-text;version=1.0.0"
+OPENMETRICS = "application/openmetrics-text"
 
 
 def scraped(world, least_models=1):
@@ -114,6 +114,22 @@ def test_openmetrics_is_given_to_who_asks_for_it(world):
     assert content_type.startswith("application/openmetrics-text")
     families = list(openmetrics_parser.text_string_to_metric_families(body.decode()))
     assert "zeropool_requests" in {family.name for family in families}
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["*/*", "text/plain;version=1.x", "text/plain;version=1.0.0", "\xe9", ",;=", "a" * 8000],
+)
+def test_whatever_somebody_accepts_there_is_text(world, accept):
+    body, content_type = expose(snapshot(world.gateway, connections=1, least_models=1), accept)
+    assert content_type.startswith("text/plain")
+    assert list(parser.text_string_to_metric_families(body.decode()))
+
+
+def test_an_odd_version_of_openmetrics_gets_the_one_there_is(world):
+    accept = f"{OPENMETRICS};version=new"
+    _, content_type = expose(snapshot(world.gateway, connections=1, least_models=1), accept)
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0")
 
 
 def test_every_metric_has_a_help_text(world):

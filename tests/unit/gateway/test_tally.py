@@ -122,6 +122,12 @@ def test_an_error_that_cannot_be_read_has_the_name_of_all_such_errors(world):
     assert tally_of(world).outcomes == {"RemoteError": 1}
 
 
+def test_a_call_over_no_rows_is_counted_too(world):
+    world.worker_up()
+    world.call("double_predict_batch", [])
+    assert tally_of(world).outcomes == {"OK": 1}
+
+
 def test_what_is_refused_at_once_is_counted_by_its_error(world):
     world.worker_up()
     world.call("no_such_method")
