@@ -125,7 +125,7 @@ class Batcher:
 
     def empty(self) -> dict[str, list[Job]]:
         """Remove all jobs; they come back by gateway."""
-        gateways = {line.gateway for line in self._lines.values()}
+        gateways = dict.fromkeys(line.gateway for line in self._lines.values())
         return {gateway: self.forget_gateway(gateway) for gateway in gateways}
 
     def _remove(self, is_meant: Callable[[Pending], bool]) -> list[Job]:
