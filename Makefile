@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 NPM_RIG := tests/interop/node
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check types format interop chaos detection poison hung rolls soak overload fuzz fuzz-full fuzz-guided bench clean
+.PHONY: help install run test check types format interop chaos detection poison hung rolls soak simulate overload fuzz fuzz-full fuzz-guided bench clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -104,6 +104,11 @@ fuzz-full: $(DEV_STAMP) ## as many broken inputs as a release wants: about five 
 
 fuzz-guided: $(FUZZ_STAMP) ## coverage-guided, SECONDS=60 for each target
 	for target in $(GUIDED); do $(FUZZ) fuzz.guided $$target --seconds $(PHASE_S) || exit 1; done
+
+simulate: $(DEV_STAMP) ## play SEEDS=2000 of the simulator from FROM=0 on JOBS=2 processes, or tell all of SEED=7
+	@$(BIN)/python tests/simulation/simulate.py --seeds $(or $(SEEDS),2000) --from $(or $(FROM),0) \
+	  --jobs $(or $(JOBS),2) $(foreach option,SEED MUTANT,$(if $($(option)),--$(shell echo $(option) | tr A-Z a-z) $($(option)))) \
+	  $(if $(CHECK_EVERY),--check-every $(CHECK_EVERY))
 
 bench: $(DEV_STAMP) ## compare with zerorpc.Server on this machine
 	$(BIN)/python benchmarks/first.py
