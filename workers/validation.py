@@ -15,6 +15,7 @@ import msgspec
 
 from zeropool.shared.arguments import check_count
 from zeropool.shared.errors import InvalidInput, ModelRefused, WrongArguments
+from zeropool.workers.containers import MAX_CONTAINERS, Allowance
 from zeropool.workers.failures import bounded, message_of
 from zeropool.workers.json_schemas import json_schema_kind
 from zeropool.workers.schema_classes import (
@@ -38,6 +39,8 @@ MAX_ROWS = 100_000
 
 #: What `Q_predict` takes.
 PARAMETERS = ("data",)
+
+_TOO_MANY = f"the data holds more than {MAX_CONTAINERS} maps and arrays"
 
 _ANYTHING = msgspec.msgpack.Decoder(ext_hook=refuse_extension)
 _RAW_ROWS = msgspec.msgpack.Decoder(list[msgspec.Raw])
@@ -104,12 +107,13 @@ class CompiledSchema:
                 pass
             else:
                 return data if self._finish is None else self._finish(data)
+        allowance = Allowance(len(args))
         header = _array_header(args)
         if header is None:
-            return self._read(_only_item(args, method))
+            return self._read(_only_item(args, method, allowance), Allowance(0))
         count, offset = header
         check_count(count, method, PARAMETERS)
-        return self._read(memoryview(args)[offset:])
+        return self._read(memoryview(args)[offset:], allowance)
 
     def decode_rows(
         self, rows: bytes, method: str = "predict_batch"
@@ -135,9 +139,10 @@ class CompiledSchema:
             raw_rows = _RAW_ROWS.decode(rows)
         except UNREADABLE as error:
             raise unreadable(error) from error
-        return [self._row_or_error(row) for row in raw_rows]
+        allowance = Allowance(len(rows))
+        return [self._row_or_error(row, allowance) for row in raw_rows]
 
-    def _row_or_error(self, row: Packed) -> object | InvalidInput:
+    def _row_or_error(self, row: Packed, allowance: Allowance) -> object | InvalidInput:
         if self._row is not None:
             try:
                 data = self._row.decode(row)
@@ -146,12 +151,14 @@ class CompiledSchema:
             else:
                 return data if self._finish is None else self._finish(data)
         try:
-            return self._read(row)
+            return self._read(row, allowance)
         except InvalidInput as error:
             return InvalidInput(*error.args)  # without the frames that hold the row's data
 
-    def _read(self, row: Packed) -> object:
+    def _read(self, row: Packed, allowance: Allowance) -> object:
         """Read one row on the slow path, which has the last word."""
+        if not allowance.covers(row):
+            raise invalid(_TOO_MANY)
         try:
             return self._kind.validate(self._kind.read(row))
         except InvalidInput:
@@ -202,11 +209,13 @@ def _array_header(packed: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _only_item(args: bytes, method: str) -> bytes:
+def _only_item(args: bytes, method: str, allowance: Allowance) -> bytes:
     """Return the packed data of a call whose arguments are no array, as ``method(*args)`` would.
 
     Text and bytes are iterated, of a map its keys.
     """
+    if not allowance.covers(args):
+        raise WrongArguments(f"{method}() arguments: {_TOO_MANY}")
     try:
         value = _ANYTHING.decode(args)
     except UNREADABLE as error:

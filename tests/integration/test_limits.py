@@ -288,7 +288,7 @@ def faulty(tmp_path_factory):
         service.stop()
 
 
-STRANGE = ("set", "int_keys", "huge_int", "object", "cycle", "surrogate")
+STRANGE = ["set", "int_keys", "huge_int", "astronomic_int", "object", "cycle", "deep", "surrogate"]
 
 
 @pytest.mark.parametrize("kind", STRANGE)
@@ -307,12 +307,39 @@ def test_outputs_that_are_only_unusual_arrive(faulty):
         assert math.isnan(dealer.ask("strange_predict", "nan")[1][0])
         assert dealer.ask("strange_predict", "big") == ("OK", ["x" * 2_000_000])
         assert dealer.ask("strange_predict", None) == ("OK", [None])
+        assert dealer.ask("strange_predict", "bytes") == ("OK", [b"\x00\xff"])
+        assert dealer.ask("strange_predict", "infinite") == ("OK", [-math.inf])
+        numbers = {"scalar": 0.5, "count": 2**40, "truth": True, "array": [0, 1, 2]}
+        assert dealer.ask("strange_predict", "numpy") == ("OK", [numbers])
+
+
+def test_an_enormous_output_is_refused_and_its_worker_goes_on(faulty):
+    before = ready_pids(faulty)
+    with RawDealer(faulty.endpoint) as dealer:
+        name, args = dealer.ask("strange_predict", "enormous")
+        assert (name, args[0]) == ("ERR", "PayloadTooLarge")
+        assert dealer.ask("strange_predict", "plain") == ("OK", ["plain"])
+    assert ready_pids(faulty) == before
+
+
+def test_data_of_too_many_maps_is_refused_before_it_takes_up_memory(faulty):
+    before = ready_pids(faulty)
+    memory = {pid: resident_bytes(psutil.Process(pid)) for pid in before}
+    with RawDealer(faulty.endpoint) as dealer:
+        name, args = dealer.ask("strange_predict", [{}] * 4_000_000)
+    assert (name, args[0]) == ("ERR", "MLModelSchemaValidationException")
+    assert "more than 250000 maps and arrays" in args[1]
+    assert ready_pids(faulty) == before
+    grown = max(resident_bytes(psutil.Process(pid)) - memory[pid] for pid in before)
+    assert grown < 100 * MIB
 
 
 FAILURES = {
     "fail": ("PredictionFailed", "asked to fail"),
     "chain": ("PredictionFailed", "no weights"),
     "exit": ("ModelFailed", ""),
+    "recursion": ("RecursionError", ""),
+    "memory": ("MemoryError", "no room"),
     "unprintable": ("Unprintable", ""),
 }
 

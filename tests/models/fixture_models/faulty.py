@@ -3,6 +3,8 @@
 import os
 import sys
 
+import numpy as np
+
 from fixture_models.plain import PlainModel
 
 
@@ -32,6 +34,11 @@ class RaisingModel(PlainModel):
             sys.exit(3)
         if data == "interrupt":
             raise KeyboardInterrupt
+        if data == "recursion":
+            return self.predict(data)
+        if data == "memory":
+            message = "no room"
+            raise MemoryError(message)
         if data == "unprintable":
             raise Unprintable
         if data == "return":
@@ -54,16 +61,31 @@ class StrangeModel(PlainModel):
     def predict(self, data):
         cycle = []
         cycle.append(cycle)
+        deep = []
+        for _ in range(100_000):
+            deep = [deep]
         outputs = {
             "set": {"species": {"setosa"}},
             "int_keys": {"counts": {1: 2}},
             "huge_int": [2**64],
+            "astronomic_int": 2**70,
+            "deep": deep,
+            "bytes": b"\x00\xff",
+            "numpy": {
+                "scalar": np.float32(0.5),
+                "count": np.int64(2**40),
+                "truth": np.bool_(True),
+                "array": np.arange(3),
+            },
+            "infinite": float("-inf"),
             "object": object(),
             "cycle": cycle,
             "surrogate": "\ud800",
             "nan": float("nan"),
             "big": "x" * 2_000_000,
         }
+        if data == "enormous":
+            return "x" * 200_000_000
         return outputs.get(data, data)
 
 
