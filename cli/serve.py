@@ -46,6 +46,8 @@ GATEWAY = "gateway"
 WORKER_ID_CHARS = 16
 #: What a stopping child needs beside its drain time: to flush, to close models.
 STOP_MARGIN_S = 5.0
+#: How one that was told to leave does so: by itself, or by TERM where it was still starting.
+LEFT_IN_ORDER = (0, -signal.SIGTERM)
 CHANGING = (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
 
 
@@ -198,7 +200,7 @@ class Serve:
             self._abandon(child.place, child.reason)
         elif child in self._leaving:
             self._leaving.remove(child)
-            level = logging.WARNING if child.exit_code else logging.INFO
+            level = logging.INFO if child.exit_code in LEFT_IN_ORDER else logging.WARNING
             told = fields(child=child.place, pid=child.pid, reason=child.reason)
             log.log(level, "left", extra=told)
             if child is self._predecessor:
