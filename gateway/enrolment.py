@@ -84,6 +84,7 @@ def _is_plausible(message: jobs.Register) -> bool:
         all(len(name) <= MAX_NAME_CHARACTERS for name in names)
         and bool(message.worker)
         and message.credit > 0
+        and message.last >= 0
         and all(map(_has_plausible_limits, message.models))
     )
 

@@ -262,7 +262,10 @@ class WorkerCore:
             ),
         )
         if link.registration.tries == UNHEARD_AFTER_TRIES:
-            self._log(Note.NO_GATEWAY, endpoint=link.endpoint)
+            # One of another version is silent as well, and says why in its own log.
+            self._log(
+                Note.NO_GATEWAY, endpoint=link.endpoint, protocol_version=jobs.PROTOCOL_VERSION
+            )
 
     # The end
 

@@ -103,6 +103,7 @@ def test_a_registration_of_megabytes_is_refused():
         {"host": "x" * 300},
         {"credit": 0},
         {"credit": -5},
+        {"last": -1},
         {"models": [model_info("")]},
         {"models": [model_info("x" * 300)]},
         {"models": [model_info(timeout_s=math.nan)]},

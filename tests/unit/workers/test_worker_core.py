@@ -61,7 +61,7 @@ def test_an_unheard_worker_registers_again_and_says_so_once(world):
 
     assert sum(type(message) is jobs.Register for message in world.said()) > UNHEARD_AFTER_TRIES
     assert [(note.note, note.fields) for note in world.notes] == [
-        (Note.NO_GATEWAY, {"endpoint": "ipc:///run/gateway-0.ipc"})
+        (Note.NO_GATEWAY, {"endpoint": "ipc:///run/gateway-0.ipc", "protocol_version": 1})
     ]
 
 
