@@ -86,6 +86,7 @@ PHASE_S = $(or $(SECONDS),60)
 RESULTS := benchmarks/results/reliability
 overload: $(DEV_STAMP) ## ten times too much load, slow and hostile peers: SECONDS=60 a phase
 	PYTHONPATH=tests $(BIN)/python -m overload.goodput --seconds $(PHASE_S) --out $(RESULTS)/overload.json
+	PYTHONPATH=tests $(BIN)/python -m overload.slow_readers --out $(RESULTS)/slow_readers.json
 
 # Only for developers, and only where there is a wheel of it: without, fuzzing is not guided.
 FUZZ_STAMP := $(VENV)/.installed-fuzz
