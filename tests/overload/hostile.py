@@ -26,6 +26,8 @@ SLOW_READ_S = 0.1
 STREAM_ROWS = 400
 STREAM_ITEM_BYTES = 10_000
 STREAM_GRANT = 1_000
+#: Between two rounds of streams: what is looked at is that they are left, not that they are many.
+STREAM_PAUSE_S = 0.2
 ENDLESS_FRAME = zmtp.frame(b"\x00" * 65_000, zmtp.MORE)
 HUGE_FRAME = zmtp.announcement(2**40)
 PAUSE_S = 0.01
@@ -103,6 +105,7 @@ def streams(endpoint: str, number: int) -> None:
     while not is_over():
         for _ in range(number):
             leave_half_way(dealer(context, endpoint))
+        time.sleep(STREAM_PAUSE_S)
 
 
 def leave_half_way(each: zmq.Socket[bytes]) -> None:
