@@ -34,7 +34,7 @@ def test_all_workers_are_replaced_under_load_and_no_call_fails(serve, limit):
         wait_until(all_were_replaced, "other processes", timeout_s=60.0)
     assert load["failures"] == []
     assert min(seen) >= WORKERS - 1
-    assert service.output.count("recycled") >= WORKERS
+    service.wait_for_output("recycled", times=WORKERS)
     assert " died" not in service.output
     assert service.call("get_status")["redispatched"] == 0
 
