@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 NPM_RIG := tests/interop/node
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check types format interop chaos detection poison hung rolls soak simulate overload fuzz fuzz-full fuzz-guided bench clean
+.PHONY: help install run test check types format interop chaos detection poison hung rolls readyz soak simulate overload fuzz fuzz-full fuzz-guided bench clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -77,6 +77,9 @@ hung: $(DEV_STAMP) ## predictions that hang in C past their hard limit: HANGS, L
 
 rolls: $(DEV_STAMP) ## roll workers and end gateways under load: ROLLS, GATEWAY_TERMS
 	$(call EXPERIMENT,rolls,ROLLS GATEWAY_TERMS)
+
+readyz: $(DEV_STAMP) ## time from the last worker's death to 503: DEATHS
+	$(call EXPERIMENT,readyz,DEATHS)
 
 soak: $(DEV_STAMP) ## slopes of RSS and descriptors under a mixed load: MINUTES
 	$(call EXPERIMENT,soak,MINUTES)

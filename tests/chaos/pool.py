@@ -7,6 +7,7 @@ pool's folder; `complaints` finds tracebacks there.
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -82,6 +83,7 @@ class Pool:
             self.wait_whole(START_TIMEOUT_S)
         except BaseException:
             self._kill_all()
+            print(self.last_words(), file=sys.stderr)  # noqa: T201 - why it did not start
             raise
         return self
 
@@ -102,6 +104,15 @@ class Pool:
             self.members.remove(member)
             self._add(member.transport)
         return [member.process.returncode for member in dead]
+
+    def term_gateway(self) -> float:
+        """TERM to the gateway, and start the next when it is gone; return how long that took."""
+        started_at = time.monotonic()
+        self.gateway.terminate()
+        self.gateway.wait(STOP_TIMEOUT_S)
+        after_s = time.monotonic() - started_at
+        self.gateway = self._start("gateway", ["gateway"], {})
+        return after_s
 
     def kill(self, member: Member) -> float:
         """kill -9; return when it was done."""

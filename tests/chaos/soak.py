@@ -90,10 +90,16 @@ class Life:
             fit([(at_s / HOUR_S, float(fds)) for at_s, _, fds in late]),
         )
 
+    def by_minute(self) -> list[float]:
+        """RSS in MiB at the first sample of each minute: whether it still bends."""
+        minutes = {int(at_s // 60): rss for at_s, rss, _ in reversed(self.samples)}
+        return [round(minutes[minute], 2) for minute in sorted(minutes)]
+
     def figures(self, after_s: float) -> dict[str, object]:
         rss, fds = self.lines(after_s)
         return {
             "rss_mib": [round(self.samples[0][1], 2), round(self.samples[-1][1], 2)],
+            "rss_mib_each_minute": self.by_minute(),
             "rss_mib_per_h": round(rss.slope, 2),
             "rss_error": round(rss.error, 2),
             "fds": [self.samples[0][2], self.samples[-1][2]],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos import detection, hung, kills, poison, program, rolls, soak
+from chaos import detection, hung, kills, poison, program, readyz, rolls, soak
 from chaos.findings import EXIT_BROKEN, Findings, fit, percentile
 
 pytestmark = pytest.mark.timeout(240)
@@ -33,7 +33,7 @@ def test_every_call_has_one_right_answer_while_workers_die_freeze_and_lie(folder
 
 
 def test_a_lost_workers_job_starts_on_another(folder: Path):
-    assert_kept(detection.run(detection.Plan(kills=4, loaded_kills=4, freezes=1), folder))
+    assert_kept(detection.run(detection.Plan(kills=2, loaded_kills=2, freezes=1), folder))
 
 
 def test_a_job_that_kills_its_workers_harms_nobody_else(folder: Path):
@@ -41,15 +41,19 @@ def test_a_job_that_kills_its_workers_harms_nobody_else(folder: Path):
 
 
 def test_a_prediction_that_hangs_with_the_lock_is_ended_and_answered(folder: Path):
-    assert_kept(hung.run(hung.Plan(limits_s=(1.0,), hangs=2, quiet_s=1.0), folder))
+    assert_kept(hung.run(hung.Plan(limits_s=(1.0,), hangs=1, quiet_s=1.0), folder))
 
 
 def test_rolling_workers_and_ending_gateways_lose_nothing_that_was_accepted(folder: Path):
-    assert_kept(rolls.run(rolls.Plan(rolls=4, gateway_terms=3), folder))
+    assert_kept(rolls.run(rolls.Plan(rolls=3, gateway_terms=3), folder))
+
+
+def test_readyz_says_so_when_the_last_worker_is_gone_and_when_there_is_one_again(folder: Path):
+    assert_kept(readyz.run(readyz.Plan(deaths=2), folder))
 
 
 def test_a_short_soak_leaves_no_descriptors_behind(folder: Path):
-    assert_kept(soak.run(soak.Plan(minutes=0.3), folder))
+    assert_kept(soak.run(soak.Plan(minutes=0.2), folder))
 
 
 # The instruments
