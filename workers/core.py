@@ -18,7 +18,7 @@ from zeropool.shared.errors import ProtocolError
 from zeropool.shared.model import ModelInfo
 from zeropool.workers.batcher import Batch, Batcher, BatchLimits
 from zeropool.workers.commands import Command, Log, Note, Send
-from zeropool.workers.outbox import Outbox
+from zeropool.workers.outbox import Outbox, portions
 from zeropool.workers.registration import Registration
 from zeropool.workers.wear import Wear
 
@@ -309,19 +309,22 @@ class WorkerCore:
         rows: int = 0,
         busy_s: float = 0.0,
     ) -> None:
-        frame = jobs.encode(
-            jobs.Results(
-                self.identity.worker_id,
-                link.gateway,
-                results,
-                model,
-                rows,
-                busy_s,
-                link.outbox.last + 1,
+        for portion in portions(results):
+            frame = jobs.encode(
+                jobs.Results(
+                    self.identity.worker_id,
+                    link.gateway,
+                    portion,
+                    model,
+                    rows,
+                    busy_s,
+                    link.outbox.last + 1,
+                )
             )
-        )
-        link.outbox.add(frame)
-        self._commands.append(Send(link.number, frame))
+            link.outbox.add(frame)
+            self._commands.append(Send(link.number, frame))
+            # The batch is told of once.
+            rows, busy_s = 0, 0.0
 
     def _send(self, link: _Link, message: jobs.FromWorker) -> None:
         self._commands.append(Send(link.number, jobs.encode(message)))

@@ -8,14 +8,37 @@ all, and what is above is sent again over the next connection. No I/O, no clock.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from itertools import islice
+
+from zeropool.shared import jobs
 
 #: Results that are kept for one gateway: two batches, a worker's credit, of 64 replies of half a
 #: MiB. A connection that breaks with more than that on its way loses the oldest of it.
 MAX_KEPT_BYTES = 64 * 1024 * 1024
 
+#: Results that travel in one message, unless a single one is larger. A gateway hangs up on a worker
+#: whose frame is larger than it takes: 464 MiB, with its default limits.
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+
 #: Stands for a frame that was let go.
 _LET_GO = b""
+
+
+def portions(
+    results: list[jobs.Result], max_bytes: int = MAX_MESSAGE_BYTES
+) -> Iterator[list[jobs.Result]]:
+    """Cut results into messages, in their order; usually into one."""
+    portion: list[jobs.Result] = []
+    size_bytes = 0
+    for result in results:
+        result_bytes = len(result.body) + sum(map(len, result.items))
+        if portion and size_bytes + result_bytes > max_bytes:
+            yield portion
+            portion, size_bytes = [], 0
+        portion.append(result)
+        size_bytes += result_bytes
+    yield portion
 
 
 class Outbox:

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeropool.workers.outbox import Outbox
+from zeropool.shared import jobs
+from zeropool.workers.outbox import Outbox, portions
 
 
 def filled(*frames, max_bytes=100):
@@ -131,3 +132,22 @@ def test_it_keeps_the_newest_of_what_was_not_seen(steps):
 
 def test_its_repr_tells_what_was_not_seen():
     assert repr(filled(b"a", b"bc")) == "<Outbox last=2 unseen=2 kept_bytes=3>"
+
+
+def result(number, body=b"", items=()):
+    return jobs.Result(number, 1, jobs.Outcome.OK, body, list(items))
+
+
+def test_results_travel_together_as_long_as_they_are_small():
+    results = [result(1, b"1234"), result(2, b"567"), result(3)]
+    assert list(portions(results, max_bytes=7)) == [results]
+
+
+def test_large_results_travel_apart_and_in_order():
+    results = [result(1, b"1234"), result(2, items=[b"56", b"78"]), result(3, b"9"), result(4)]
+    assert list(portions(results, max_bytes=7)) == [results[:1], results[1:]]
+
+
+def test_a_result_over_the_limit_travels_alone():
+    results = [result(1, b"1"), result(2, b"123456789"), result(3, b"3")]
+    assert list(portions(results, max_bytes=7)) == [results[:1], results[1:2], results[2:]]
