@@ -221,17 +221,16 @@ class WorkerHost:
         self._came_up = True
         self._wake()
 
-    def accept(self, link: Link) -> None:
-        """The gateway connects to this worker."""
-        if not self.is_alive:
-            self._world.gateway.link_event(self.name, link, is_up=False)
+    def accept(self, name: str, link: Link) -> None:
+        """The gateway connects to an incarnation of this worker."""
+        if not self.is_alive or self.name != name:
+            self._world.gateway.link_event(name, link, is_up=False)
             return
         if self.is_frozen:
-            self._clock.after(RECONNECT_S, self.accept, link)
+            self._clock.after(RECONNECT_S, self.accept, name, link)
             return
         if link.is_broken:
             return
-        name = self.name
         link.pipe = Pipe(
             self._clock, self._world.link_latency, lambda frame: self._arrives(name, frame)
         )

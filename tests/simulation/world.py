@@ -75,10 +75,10 @@ class World:
 
     def _reach(self, name: str, link: Link) -> None:
         host = self.incarnations.get(name)
-        if host is None or host.name != name:
+        if host is None:
             self.gateway.link_event(name, link, is_up=False)
         else:
-            host.accept(link)
+            host.accept(name, link)
 
     def hung_up(self, name: str, link: Link) -> None:
         """The gateway closes its connection to a worker."""
