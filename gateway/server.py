@@ -210,7 +210,8 @@ class Server:
                     reply(command.route, command.payload, now)
                 else:
                     self._do(command, now)
-            self._clients.replied()
+        # Also where there was nothing to do: who was given up may ask again.
+        self._clients.replied()
 
     def _do(self, command: Command, now: float) -> None:
         match command:

@@ -242,8 +242,8 @@ class GatewayHost:
                     self._reply(command.route, command.payload, now)
                 else:
                     self._do(command)
-            self.count_unread()
-            self._gone.clear()
+        self.count_unread()
+        self._gone.clear()
         self._unreachable.clear()
 
     def _watch(self, commands: list[Command], now: float) -> None:
