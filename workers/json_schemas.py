@@ -52,6 +52,7 @@ def json_schema_kind(schema: dict[str, Any]) -> SchemaKind:
         read=read_plain,
         wire_type=_wire_type_or_none(copy),
         finish=msgspec.to_builtins,
+        accepts=_acceptance(validator),
     )
 
 
@@ -77,6 +78,18 @@ def _checker(schema: dict[str, Any], validator: Any) -> Callable[[Any], object]:
         return settled
 
     return check
+
+
+def _acceptance(validator: Any) -> Callable[[Any], bool]:  # noqa: ANN401  # the library's
+    def accepts(data: Any) -> bool:  # noqa: ANN401  # any decoded value
+        try:
+            is_valid: bool = validator.is_valid(data)
+        except ValueError:
+            # No JSON value: `validate` says so.
+            return True
+        return is_valid
+
+    return accepts
 
 
 def _place(path: list[str | int]) -> str:

@@ -51,6 +51,8 @@ class SchemaKind:
     wire_type: Any = None
     #: From an instance of `wire_type` to what the model receives; None if that is the same.
     finish: Callable[[Any], object] | None = None
+    #: Whether `validate` will accept, told without explaining; None where that costs as much.
+    accepts: Callable[[Any], bool] | None = None
 
 
 def invalid(reason: str) -> InvalidInput:

@@ -530,3 +530,24 @@ def test_junk_is_accepted_or_the_callers_error_and_nothing_else(junk):
             compiled.decode_rows(junk)
         except (InvalidInput, WrongArguments):
             pass
+
+
+LARGE = [1] * 1_100_000
+
+
+def test_large_data_that_is_wrong_is_refused_without_a_copy_of_it():
+    schema = compile_schema({"type": "object", "minProperties": 1}, "s")
+    with pytest.raises(InvalidInput, match="data of 1100005 bytes, too large to say where"):
+        schema.decode_call(msgpack.packb([LARGE]), "m")
+
+
+def test_large_data_that_is_right_passes():
+    schema = compile_schema({"type": "array", "minItems": 1, "uniqueItems": False}, "s")
+    assert schema.decode_call(msgpack.packb([LARGE]), "m") == LARGE
+
+
+def test_large_data_that_is_no_json_is_refused_too():
+    schema = compile_schema({"type": "object", "minProperties": 1}, "s")
+    large = [*LARGE, float("nan")]
+    with pytest.raises(InvalidInput):
+        schema.decode_call(msgpack.packb([large]), "m")
