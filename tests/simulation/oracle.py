@@ -320,7 +320,10 @@ class Oracle:
         """Spent workers are replaced one at a time."""
         if any(worker.is_draining for worker in self._workers.values()):
             raise Broken(f"{worker_id} is let go while another one leaves")
-        self._workers[worker_id].is_draining = True
+        worker = self._workers.get(worker_id)
+        if worker is not None:
+            # It may have said goodbye in the same step.
+            worker.is_draining = True
 
     def _cancelled(self, worker_id: str, job_id: int) -> None:
         flight = self._flights.get(job_id)
