@@ -278,7 +278,8 @@ class Oracle:
     def worker_connected(self, worker_id: str) -> None:
         """The gateway is told that a worker can be given work."""
         worker = self._workers.get(worker_id)
-        if worker is not None:
+        # One that drains already brings nothing any more.
+        if worker is not None and not worker.is_draining:
             worker.is_connected = True
             self._models.update(worker.models)
 
@@ -318,7 +319,7 @@ class Oracle:
 
     def _retires(self, worker_id: str) -> None:
         """Spent workers are replaced one at a time."""
-        if any(worker.is_draining for worker in self._workers.values()):
+        if any(each.is_draining for name, each in self._workers.items() if name != worker_id):
             raise Broken(f"{worker_id} is let go while another one leaves")
         worker = self._workers.get(worker_id)
         if worker is not None:
@@ -490,7 +491,7 @@ class Oracle:
             "flying": len(dispatcher.ledger),
             "channels": gateway.session.open_channels,
             "rows": sum(worker.held_rows for worker in gateway.fleet),
-            "flights": len(self._flights),
+            "flights": sum(not flight.is_doubtful for flight in self._flights.values()),
             "suspects": len(dispatcher._suspects.tasks),
         }
         if any(left.values()):
