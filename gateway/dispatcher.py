@@ -8,7 +8,6 @@ no clock.
 from __future__ import annotations
 
 import heapq
-import math
 from itertools import count
 
 import msgspec
@@ -35,6 +34,10 @@ MAX_ENDED_DEADLINES = 64
 #: batch that fails is predicted again row by row, so that two limits can pass in one go.
 OVERDUE_AFTER_LIMITS = 2
 OVERDUE_GRACE_S = 10.0
+
+#: No batch takes longer: a task takes a part of its model's limit, which is a week at most. Sums
+#: of what a false result tells must stay numbers.
+MAX_BUSY_S = 7 * 24 * 3600.0
 
 
 class Assignment(msgspec.Struct, frozen=True):
@@ -239,7 +242,7 @@ class Dispatcher:
     def _learn_pace(self, message: Results, worker: Worker) -> None:
         # Only from who has done something: on the pace hangs who is refused.
         queue = self.queues.get(message.model)
-        if queue is not None and message.rows > 0 and 0.0 <= message.busy_s < math.inf:
+        if queue is not None and message.rows > 0 and 0.0 <= message.busy_s <= MAX_BUSY_S:
             queue.observe(message.rows, message.busy_s)
             worker.answered_rows += message.rows
             worker.busy_s += message.busy_s

@@ -271,6 +271,17 @@ def test_whose_results_are_all_stale_teaches_no_pace(dispatcher, submit, ready, 
     assert dispatcher.queues["double"].row_s is None
 
 
+@pytest.mark.parametrize("busy_s", [-1.0, 1e300, float("inf"), float("nan")])
+def test_a_time_that_no_batch_can_take_teaches_no_pace(
+    dispatcher, submit, ready, dispatch, results, busy_s
+):
+    ready("w1")
+    submit()
+    (job,) = dispatch()["w1"]
+    results("w1", result_of(job), rows=1, busy_s=busy_s)
+    assert dispatcher.queues["double"].row_s is None
+
+
 # Models that batch
 
 
