@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from chronicle import FromWorker
 from request import Request
-from scenario import Fault, Kind
+from scenario import LONGEST_PLAY_S, Fault, Kind
 from worker_host import FROZEN_NOTICED_S
 
 from zeropool.shared import jobs
@@ -174,7 +174,10 @@ class Faults:
         client = self._client()
         plan = self._rng.choice(self._world.scenario.models)
         request: Request = self._world.request(client.name, Kind.CALL, plan)
-        if self._world.scenario.limits.max_unread_bytes > 100_000:
+        scenario = self._world.scenario
+        # Where the gateway gives clients up, what it then takes for a new request would be answered
+        # on the channel of the old one.
+        if scenario.limits.max_unread_bytes > 100_000 and scenario.max_unread_s > LONGEST_PLAY_S:
             client.ask_with_same_id(request)
 
     # The gateway
