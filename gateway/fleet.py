@@ -54,6 +54,8 @@ class Worker:
     progress_at: float = 0.0
     answered_rows: int = 0
     busy_s: float = 0.0
+    #: Which of its registrations was heard last.
+    serial: int = 0
     #: Number of its Results up to which all were seen, and those that were seen beyond a gap.
     seen: int = 0
     ahead: set[int] = field(default_factory=set)
@@ -73,6 +75,7 @@ class Worker:
             heard_at=now,
             # What it sent before, to a gateway that had given it up, is of no use any more.
             seen=message.last,
+            serial=message.serial,
         )
 
     def __repr__(self) -> str:

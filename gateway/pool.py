@@ -93,6 +93,7 @@ class Pool:
     def _register(self, message: jobs.Register, size_bytes: int, now: float) -> None:
         known = self._fleet.get(message.worker)
         if known is not None:
+            known.serial = message.serial
             if known.state is not WorkerState.CONNECTING:
                 # It did not hear the welcome, or forgot it; what it holds stays in the ledger.
                 self._welcome(known)
@@ -163,7 +164,9 @@ class Pool:
         self._log(note, worker=worker_id, pid=worker.pid, unanswered=unanswered, jobs=told)
 
     def _welcome(self, worker: Worker) -> None:
-        welcome = jobs.Welcome(self._incarnation, jobs.PROTOCOL_VERSION, worker.link, worker.seen)
+        welcome = jobs.Welcome(
+            self._incarnation, jobs.PROTOCOL_VERSION, worker.link, worker.seen, worker.serial
+        )
         self._tell(worker.worker_id, jobs.encode(welcome))
 
     def _tell(self, worker_id: str, frame: bytes) -> None:

@@ -109,6 +109,9 @@ class Register(msgspec.Struct, frozen=True, array_like=True, tag="register"):
     #: Number of the last `Results` that was sent before this; a gateway to which the worker is new
     #: does not wait for any of them.
     last: int = 0
+    #: Counts the worker's registrations over this link, and comes back in `Welcome`: one that
+    #: answers an earlier connection is of no use any more.
+    serial: int = 0
 
 
 class Results(msgspec.Struct, frozen=True, array_like=True, tag="results"):
@@ -160,6 +163,8 @@ class Welcome(msgspec.Struct, frozen=True, array_like=True, tag="welcome"):
     link: int
     #: Here and below: number of the `Results` up to which the gateway has seen all.
     seen: int = 0
+    #: That of the registration that this answers.
+    serial: int = 0
 
 
 class GatewayBeat(msgspec.Struct, frozen=True, array_like=True, tag="beat"):

@@ -123,9 +123,12 @@ class WorkerCore:
 
     def _link_of(self, message: jobs.FromGateway) -> _Link | None:
         """The link that a message belongs to; None for what another incarnation says."""
-        if type(message) is jobs.Welcome:
-            return self._links[message.link] if 0 <= message.link < len(self._links) else None
-        return self._link_to(message.gateway)
+        if type(message) is not jobs.Welcome:
+            return self._link_to(message.gateway)
+        if not 0 <= message.link < len(self._links):
+            return None
+        link = self._links[message.link]
+        return None if link.registration.is_late(message.serial) else link
 
     def _link_to(self, gateway: str) -> _Link | None:
         for link in self._links:
@@ -259,6 +262,7 @@ class WorkerCore:
                 self.identity.host,
                 self._infos,
                 link.outbox.last,
+                link.registration.serial,
             ),
         )
         if link.registration.tries == UNHEARD_AFTER_TRIES:

@@ -19,6 +19,10 @@ class Registration:
     def __init__(self, *, now: float) -> None:
         #: Incarnation that welcomed us; empty while none has.
         self.gateway = ""
+        #: How often a gateway was told of us; stands in REGISTER, and comes back in WELCOME.
+        self.serial = 0
+        #: The first of them that went over the present connection.
+        self._first_serial = 1
         self._act_at = now
         self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
 
@@ -42,8 +46,17 @@ class Registration:
 
     def connected(self, now: float) -> None:
         """The connection came up, perhaps again: whoever is there may not know us."""
+        self._first_serial = self.serial + 1
         self._backoff.reset()
         self._act_at = now
+
+    def is_late(self, serial: int) -> bool:
+        """Tell whether a welcome answers what was said over an earlier connection.
+
+        The last words of a gateway that ended may come behind the first of its successor. Were
+        they believed, nothing that the living one says would be.
+        """
+        return serial < self._first_serial
 
     def welcomed(self, gateway: str, now: float) -> str:
         """The gateway registered us. Return the incarnation that it replaces, if it is new."""
@@ -67,4 +80,5 @@ class Registration:
         if now < self._act_at:
             return False
         self._act_at = now + self._backoff.next_s()
+        self.serial += 1
         return True

@@ -213,7 +213,7 @@ class WorkerTarget(Target):
         infos = [model.info for model in self.models]
         self._core = WorkerCore(identity, infos, ["ipc://gateway"], now=self._now)
         self._core.connected(0, self._now)
-        self._core.message(jobs.encode(jobs.Welcome("gw1", 1, 0)), self._now)
+        self._core.message(jobs.encode(jobs.Welcome("gw1", 1, 0, serial=1)), self._now)
 
     def feed(self, data: bytes) -> None:
         self._now += self._rng.random() * 0.01

@@ -108,6 +108,17 @@ def test_the_incarnation_that_is_replaced_is_told(registration):
     assert registration.gateway == "g2"
 
 
+def test_only_what_was_said_over_the_present_connection_is_answered(registration):
+    assert registration.must_register(now=10.0)
+    assert not registration.is_late(registration.serial)
+
+    registration.connected(now=11.0)
+
+    assert registration.is_late(registration.serial)
+    assert registration.must_register(now=11.0)
+    assert not registration.is_late(registration.serial)
+
+
 def test_a_second_welcome_of_the_same_incarnation_replaces_none(registration):
     registration.welcomed("g1", now=10.0)
 

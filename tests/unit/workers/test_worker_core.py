@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from worker_world import IDENTITY, START, World, job, model_info
+from worker_world import IDENTITY, LATEST, START, World, job, model_info
 
 from zeropool.shared import jobs
 from zeropool.shared.jobs import BEAT_INTERVAL_S, FORGOTTEN_AFTER_S, Kind, Outcome, Result
@@ -353,7 +353,7 @@ def test_what_was_not_seen_is_sent_again_over_the_next_connection(welcomed):
     welcomed.core.connected(0, START + 1.0)
     welcomed.core.tick(START + 1.0)
     assert [message.last for message in welcomed.said()] == [3]
-    welcomed.hears(jobs.Welcome("g", jobs.PROTOCOL_VERSION, 0, seen=1))
+    welcomed.hears(jobs.Welcome("g", jobs.PROTOCOL_VERSION, 0, seen=1, serial=LATEST))
 
     assert welcomed.said() == unseen
 
@@ -393,13 +393,25 @@ def test_a_welcome_that_follows_mere_silence_sends_nothing_again(welcomed):
     assert welcomed.said() == []
 
 
+def test_a_welcome_that_answers_an_earlier_connection_is_not_believed(welcomed):
+    welcomed.core.connected(0, START + 1.0)
+    welcomed.core.tick(START + 1.0)
+    (register,) = [said for said in welcomed.said() if isinstance(said, jobs.Register)]
+
+    welcomed.hears(jobs.Welcome("g2", jobs.PROTOCOL_VERSION, 0, serial=register.serial))
+    welcomed.hears(jobs.Welcome("dead", jobs.PROTOCOL_VERSION, 0, serial=register.serial - 1))
+    welcomed.is_given(job(1), gateway="g2")
+
+    assert welcomed.core.next_batch(START + 1.0).gateway == "g2"
+
+
 def test_a_new_incarnation_gets_nothing_of_the_old_ones_and_the_count_goes_on(welcomed):
     welcomed.is_given(job(1))
     welcomed.runs_a_batch()
     welcomed.core.connected(0, START + 1.0)
     welcomed.said()
 
-    welcomed.hears(jobs.Welcome("g2", jobs.PROTOCOL_VERSION, 0, seen=1))
+    welcomed.hears(jobs.Welcome("g2", jobs.PROTOCOL_VERSION, 0, seen=1, serial=LATEST))
     welcomed.is_given(job(1), gateway="g2")
     welcomed.runs_a_batch()
 

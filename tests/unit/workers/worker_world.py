@@ -8,6 +8,8 @@ from zeropool.workers.core import Identity, WorkerCore
 
 IDENTITY = Identity("w1", "ipc:///run/w1.ipc", 4711, "host")
 START = 100.0
+#: A welcome with this number answers whatever was said last.
+LATEST = 1_000
 
 
 def model_info(name="iris", **facts):
@@ -60,7 +62,7 @@ class World:
         self.core.message(jobs.encode(message), now)
 
     def is_welcomed(self, gateway="g", link=0, now=START):
-        self.hears(jobs.Welcome(gateway, jobs.PROTOCOL_VERSION, link), now)
+        self.hears(jobs.Welcome(gateway, jobs.PROTOCOL_VERSION, link, serial=LATEST), now)
 
     def is_given(self, *given, gateway="g", now=START):
         self.hears(jobs.Jobs(gateway, list(given)), now)
