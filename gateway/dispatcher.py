@@ -22,6 +22,7 @@ from zeropool.gateway.queue import CallQueue
 from zeropool.gateway.suspects import Suspects
 from zeropool.gateway.tally import CALLER_LOST, OK
 from zeropool.gateway.turns import Turns
+from zeropool.shared.config import MAX_ROWS
 from zeropool.shared.errors import Overloaded, WorkerLost, ZeropoolError
 from zeropool.shared.jobs import Job, Kind, Outcome, Result, Results
 from zeropool.shared.model import ModelInfo
@@ -242,7 +243,9 @@ class Dispatcher:
     def _learn_pace(self, message: Results, worker: Worker) -> None:
         # Only from who has done something: on the pace hangs who is refused.
         queue = self.queues.get(message.model)
-        if queue is not None and message.rows > 0 and 0.0 <= message.busy_s <= MAX_BUSY_S:
+        # And of rows only so many that msgpack can carry the sum.
+        is_plausible = 0 < message.rows <= MAX_ROWS and 0.0 <= message.busy_s <= MAX_BUSY_S
+        if queue is not None and is_plausible:
             queue.observe(message.rows, message.busy_s)
             worker.answered_rows += message.rows
             worker.busy_s += message.busy_s

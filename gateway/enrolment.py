@@ -8,7 +8,7 @@ looked up by libzmq's thread, on which everybody waits; so tcp endpoints are num
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from ipaddress import ip_address
 
 import msgspec
@@ -27,6 +27,9 @@ MAX_MODELS = 1_024
 MAX_REGISTER_BYTES = 1024 * 1024
 #: Of an id, a host or a model's name.
 MAX_NAME_CHARACTERS = 255
+#: Of maps and arrays in a schema, one in the other; real ones have a dozen. What can just be
+#: decoded cannot be encoded again, with an answer around it.
+MAX_SCHEMA_DEPTH = 100
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -86,6 +89,7 @@ def _is_plausible(message: jobs.Register) -> bool:
         and message.credit > 0
         and message.last >= 0
         and all(map(_has_plausible_limits, message.models))
+        and all(map(_has_shallow_schemas, message.models))
     )
 
 
@@ -97,3 +101,19 @@ def _has_plausible_limits(info: ModelInfo) -> bool:
         and 0 < info.timeout_s < math.inf
         and 0 <= info.max_wait_s < math.inf
     )
+
+
+def _has_shallow_schemas(info: ModelInfo) -> bool:
+    level: list[object] = [info.input_schema, info.output_schema]
+    for _ in range(MAX_SCHEMA_DEPTH):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return True
+    return False
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return (*value.keys(), *value.values())
+    # An array that is the key of a map is decoded as a tuple.
+    return value if isinstance(value, list | tuple) else ()

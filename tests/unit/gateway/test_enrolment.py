@@ -6,9 +6,15 @@ import math
 
 import msgspec
 import pytest
-from gateway_world import model_info, worker
+from gateway_world import model_info, pack, worker
 
-from zeropool.gateway.enrolment import MAX_CONNECTING, MAX_MODELS, MAX_REGISTER_BYTES, refusal
+from zeropool.gateway.enrolment import (
+    MAX_CONNECTING,
+    MAX_MODELS,
+    MAX_REGISTER_BYTES,
+    MAX_SCHEMA_DEPTH,
+    refusal,
+)
 from zeropool.gateway.fleet import Fleet, WorkerState
 from zeropool.shared import jobs
 
@@ -27,8 +33,34 @@ def changed(**changes):
     return msgspec.structs.replace(GOOD, **changes)
 
 
+def nested(levels):
+    schema = {}
+    for _ in range(levels - 1):
+        schema = {"properties": schema}
+    return schema
+
+
 def test_a_worker_is_welcome():
     assert reason() is None
+
+
+def test_schemas_of_many_levels_are_accepted():
+    deep = model_info(input_schema=nested(MAX_SCHEMA_DEPTH))
+    assert reason(changed(models=[deep])) is None
+
+
+def test_what_is_accepted_can_be_told(world):
+    # What is nested as deeply as a decoder allows cannot be encoded again.
+    info = model_info(output_schema={"here": 1})
+    frame = jobs.encode(changed(models=[info]))
+    for levels in (MAX_SCHEMA_DEPTH, *range(900, 1000)):
+        deep = b"\x81\xa1a" * levels + b"\x01"
+        world.gateway.worker_message(frame.replace(pack({"here": 1}), deep), world.now)
+        world.run()
+        world.connect()
+        world.call("get_model_metadata", "double", call_id=str(levels))
+        world.lose()
+    assert world.gateway.dropped["register_implausible"]
 
 
 @pytest.mark.parametrize(
@@ -112,6 +144,8 @@ def test_a_registration_of_megabytes_is_refused():
         {"models": [model_info(max_wait_s=math.nan)]},
         {"models": [model_info(max_batch_size=0)]},
         {"models": [model_info(max_queue=-1)]},
+        {"models": [model_info(input_schema=nested(MAX_SCHEMA_DEPTH + 1))]},
+        {"models": [model_info(output_schema={"a": [nested(MAX_SCHEMA_DEPTH)]})]},
     ],
 )
 def test_what_no_worker_would_say_is_refused(changes):
