@@ -8,6 +8,7 @@ Specified in ``docs/protocol.md``.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 
 from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Tell
 from zeropool.gateway.dispatcher import Dispatcher
@@ -98,7 +99,7 @@ class Pool:
                 # It did not hear the welcome, or forgot it; what it holds stays in the ledger.
                 self._welcome(known)
             return
-        refused = refusal(message, size_bytes, self._fleet, self._service.models, self._max_workers)
+        refused = refusal(message, size_bytes, self._fleet, self._known_models(), self._max_workers)
         if refused is not None:
             self._dropped[f"register_{refused.reason}"] += 1
             worker_id = message.worker[:MAX_NAME_CHARACTERS]
@@ -108,6 +109,11 @@ class Pool:
         self._fleet.add(worker)
         self._joining[worker.worker_id] = message.models
         self._commands.append(Connect(worker.worker_id, worker.endpoint))
+
+    def _known_models(self) -> set[str]:
+        """The models that are served, and those that the workers bring that are being connected."""
+        joining = chain.from_iterable(self._joining.values())
+        return {*self._service.models, *(info.qualified_name for info in joining)}
 
     def connected(self, worker_id: str) -> bool:
         """The shell's socket to a worker is up. Tell whether it can now be given work."""
@@ -144,7 +150,12 @@ class Pool:
 
     def _draining(self, worker_id: str) -> None:
         worker = self._fleet.get(worker_id)
-        if worker is not None and worker.state is not WorkerState.DRAINING:
+        if worker is None:
+            return
+        if worker.state is WorkerState.CONNECTING:
+            # It has nothing, and is to get nothing.
+            self._gone(worker_id, Note.WORKER_GONE)
+        elif worker.state is WorkerState.READY:
             worker.state = WorkerState.DRAINING
             self._log(Note.WORKER_DRAINING, worker=worker_id, pid=worker.pid)
 

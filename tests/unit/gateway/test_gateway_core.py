@@ -6,6 +6,7 @@ import pytest
 from gateway_world import model_info, pack, result_of, unpack
 
 from zeropool.gateway.commands import Note
+from zeropool.gateway.enrolment import MAX_MODELS
 from zeropool.shared import jobs
 from zeropool.shared.jobs import Kind
 from zeropool.shared.wire import event as wire
@@ -515,6 +516,29 @@ def test_a_worker_that_drains_before_it_is_connected_gets_nothing(world):
     world.connect()
     world.call("double_predict", 4)
     assert world.held["w1"] == []
+    assert world.disconnects == ["w1"]
+
+
+def test_workers_that_were_never_there_leave_nothing_behind(world):
+    world.worker_up("w1")
+    world.worker_up("w2")
+    for name in ("x1", "x2"):
+        world.register(name, [model_info(), model_info(f"of {name}")])
+        world.from_worker(jobs.Draining(name))
+        world.from_worker(jobs.Bye(name))
+    # Nobody waits for their successors.
+    world.from_worker(jobs.Retire("w1", "old"))
+    assert world.told["w1"][-1] == jobs.Drain("gw1")
+    assert len(world.gateway.fleet) == 2
+
+
+def test_models_that_workers_are_about_to_bring_count_as_known(world):
+    for name in ("w1", "w2"):
+        world.register(name, [model_info(f"{name} {number}") for number in range(MAX_MODELS - 1)])
+    world.connect("w1")
+    assert world.gateway.dropped == {"register_models": 1}
+    world.worker_up("w3", [model_info("w1 1")])
+    assert world.told["w3"]
 
 
 # The end
