@@ -237,6 +237,7 @@ class Gateway:
     def worker_connected(self, worker_id: str, now: float) -> None:
         """The shell's socket to a worker is up: it can be given work."""
         if self.pool.connected(worker_id):
+            self._refuse_overdue(now)
             self._leave_lobby(now)
 
     def worker_disconnected(self, worker_id: str) -> None:

@@ -330,6 +330,13 @@ def test_a_callers_time_runs_before_any_worker_too(world):
     )
 
 
+def test_a_worker_that_comes_after_a_callers_time_is_late(world):
+    world.call("double_predict", 4, timeout_s=0.5)
+    world.now = 0.6
+    world.worker_up()
+    assert world.error()[0] == "DeadlineExceeded"
+
+
 def test_waiting_for_the_first_worker_does_not_lengthen_a_callers_time(world):
     world.call("double_predict", 4, timeout_s=3.0)
     world.now = 2.0
