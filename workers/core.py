@@ -46,6 +46,8 @@ class _Link:
     endpoint: str
     registration: Registration
     outbox: Outbox = field(default_factory=Outbox)
+    #: Results are lost for good: what the gateway has no answer to, may have been started.
+    has_lost: bool = False
 
     @property
     def gateway(self) -> str:
@@ -143,6 +145,7 @@ class WorkerCore:
             # That incarnation is gone, and its jobs mean nothing to the new one.
             self.batcher.forget_gateway(replaced)
             link.outbox.forget()
+            link.has_lost = False
         link.outbox.seen(message.seen)
         self._send_again(link)
         if self._asked is link:
@@ -168,6 +171,7 @@ class WorkerCore:
             empty = jobs.Results(self.identity.worker_id, link.gateway, [], number=number)
             self._send(link, empty)
         if lost:
+            link.has_lost = True
             self._log(Note.RESULTS_LOST, endpoint=link.endpoint, messages=lost)
         if self.is_ending:
             self._say_goodbye(link)
@@ -289,6 +293,9 @@ class WorkerCore:
             self._say_goodbye(link)
 
     def _say_goodbye(self, link: _Link) -> None:
+        if link.has_lost:
+            # A goodbye would say that nothing unanswered was started; so its end has to do.
+            return
         self._send(link, jobs.Bye(self.identity.worker_id, link.outbox.last))
 
     # Commands

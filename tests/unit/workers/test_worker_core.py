@@ -418,7 +418,9 @@ def test_a_new_incarnation_gets_nothing_of_the_old_ones_and_the_count_goes_on(we
     assert numbers(welcomed.said()) == [2]
 
 
-def test_results_that_were_let_go_leave_no_gap_and_are_noted(welcomed):
+@pytest.fixture
+def forgetful(welcomed):
+    """A worker that has let a result go, and whose connection has come up again."""
     large = Result(1, 1, Outcome.OK, bytes(MAX_KEPT_BYTES // 2 + 1))
     for job_id in range(2):
         welcomed.is_given(job(job_id))
@@ -426,13 +428,32 @@ def test_results_that_were_let_go_leave_no_gap_and_are_noted(welcomed):
         welcomed.core.finished(batch, [large], started_at=START, ended_at=START)
     welcomed.core.connected(0, START)
     welcomed.said()
+    return welcomed
 
-    welcomed.is_welcomed()
 
-    again = welcomed.said()
+def test_results_that_were_let_go_leave_no_gap_and_are_noted(forgetful):
+    forgetful.is_welcomed()
+    again = forgetful.said()
     assert [(each.number, len(each.results)) for each in again] == [(1, 0), (2, 1)]
-    lost = welcomed.notes[-1]
+    lost = forgetful.notes[-1]
     assert (lost.note, lost.fields["messages"]) == (Note.RESULTS_LOST, 1)
+
+
+def test_a_worker_that_lost_results_says_no_goodbye_as_it_has_started_what_it_did_not_answer(
+    forgetful,
+):
+    forgetful.is_welcomed()
+    forgetful.said()
+    forgetful.core.drain()
+    assert forgetful.said() == [jobs.Draining("w1")]
+
+
+def test_what_was_lost_is_of_no_account_to_a_new_incarnation(forgetful):
+    forgetful.is_welcomed()
+    forgetful.is_welcomed("another")
+    forgetful.said()
+    forgetful.core.drain()
+    assert forgetful.said() == [jobs.Draining("w1"), jobs.Bye("w1", 2)]
 
 
 def test_a_goodbye_that_did_not_arrive_is_said_again_after_the_results_before_it(welcomed):
