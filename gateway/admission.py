@@ -10,7 +10,7 @@ from zeropool.gateway.fleet import Fleet
 from zeropool.gateway.queue import CallQueue
 from zeropool.gateway.tally import Shed
 from zeropool.shared.errors import Overloaded
-from zeropool.shared.wire.channel import Route
+from zeropool.shared.wire.channel import Client
 
 
 class Admission:
@@ -20,7 +20,7 @@ class Admission:
         self._fleet = fleet
         self._budget = budget
 
-    def check(self, queue: CallQueue, route: Route, size_bytes: int, left_s: float) -> None:
+    def check(self, queue: CallQueue, client: Client, size_bytes: int, left_s: float) -> None:
         """See whether one more call of a client may be accepted.
 
         ``left_s`` is the time until its deadline: what cannot be answered by then is refused at
@@ -34,25 +34,25 @@ class Admission:
         alone_s = queue.waiting * (queue.row_s or 0.0)
         if alone_s <= left_s and not queue.is_full and self._budget.is_easy(size_bytes):
             return
-        why, full = Shed.MEMORY, self._budget.refusal(route, size_bytes)
-        if not full and not queue.has_place_for(route):
-            raise self.no_place(queue, route)
-        if not full and (wait_s := queue.wait_s(route, self._workers(queue))) > left_s:
+        why, full = Shed.MEMORY, self._budget.refusal(client, size_bytes)
+        if not full and not queue.has_place_for(client):
+            raise self.no_place(queue, client)
+        if not full and (wait_s := queue.wait_s(client, self._workers(queue))) > left_s:
             name = queue.info.qualified_name
             why = Shed.DEADLINE
             full = f"{name}: a wait of {wait_s:.1f} s exceeds the {left_s:.1f} s that are left"
         if full:
-            raise self._overloaded(why, full, queue, route)
+            raise self._overloaded(why, full, queue, client)
 
-    def no_place(self, queue: CallQueue, route: Route) -> Overloaded:
+    def no_place(self, queue: CallQueue, client: Client) -> Overloaded:
         """What a client hears that has no further place in a full queue."""
         info = queue.info
         reason = f"queue of {info.qualified_name} holds max_queue {info.max_queue} calls"
-        return self._overloaded(Shed.QUEUE, reason, queue, route)
+        return self._overloaded(Shed.QUEUE, reason, queue, client)
 
-    def _overloaded(self, why: Shed, reason: str, queue: CallQueue, route: Route) -> Overloaded:
+    def _overloaded(self, why: Shed, reason: str, queue: CallQueue, client: Client) -> Overloaded:
         queue.tally.shed[why] += 1
-        after_s = queue.retry_after_s(route, self._workers(queue))
+        after_s = queue.retry_after_s(client, self._workers(queue))
         return Overloaded(f"{reason}; retry_after_s={after_s:.2f}")
 
     def _workers(self, queue: CallQueue) -> int:

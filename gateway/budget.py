@@ -7,7 +7,7 @@ know what is done with whoever asks for too much. No I/O, no clock.
 
 from __future__ import annotations
 
-from zeropool.shared.wire.channel import Route
+from zeropool.shared.wire.channel import Client
 
 #: What the gateway's own records of one open call cost: measured with 100,000 waiting calls,
 #: Python 3.11, as growth of the process divided by their number; see ``docs/reliability.md``.
@@ -17,10 +17,10 @@ CALL_BYTES = 2_048
 class Account:
     """What the calls of one client hold."""
 
-    __slots__ = ("held_bytes", "route")
+    __slots__ = ("client", "held_bytes")
 
-    def __init__(self, route: Route) -> None:
-        self.route = route
+    def __init__(self, client: Client) -> None:
+        self.client = client
         self.held_bytes = 0
 
     def __repr__(self) -> str:
@@ -36,7 +36,7 @@ class Budget:
         self.call_bytes = 0
         #: Replies that wait for credit or for room in a connection; whoever keeps them says so.
         self.reply_bytes = 0
-        self._accounts: dict[Route, Account] = {}
+        self._accounts: dict[Client, Account] = {}
 
     def __repr__(self) -> str:
         return f"<Budget held={self.held_bytes} of={self.max_bytes} clients={len(self._accounts)}>"
@@ -50,7 +50,7 @@ class Budget:
         """So little is held that anybody may have so much more. Cheap, and the usual case."""
         return 2 * (self.call_bytes + self.reply_bytes + size_bytes) <= self.max_bytes
 
-    def refusal(self, route: Route, size_bytes: int) -> str:
+    def refusal(self, client: Client, size_bytes: int) -> str:
         """Why a client can not have so much more; empty where it can.
 
         Alone, a client gets up to half of everything before it is told to wait: the other half
@@ -58,7 +58,7 @@ class Budget:
         A first call may have all that is free.
         """
         free_bytes = self.max_bytes - self.held_bytes
-        account = self._accounts.get(route)
+        account = self._accounts.get(client)
         if size_bytes > free_bytes:
             return f"calls hold {self.held_bytes} of max_held_bytes {self.max_bytes}"
         if account is not None and account.held_bytes + size_bytes > free_bytes:
@@ -68,11 +68,11 @@ class Budget:
             )
         return ""
 
-    def take(self, route: Route, size_bytes: int) -> Account:
+    def take(self, client: Client, size_bytes: int) -> Account:
         """A client's new call holds so much; the account is for the changes to come."""
-        account = self._accounts.get(route)
+        account = self._accounts.get(client)
         if account is None:
-            account = self._accounts[route] = Account(route)
+            account = self._accounts[client] = Account(client)
         account.held_bytes += size_bytes
         self.call_bytes += size_bytes
         return account
@@ -82,7 +82,7 @@ class Budget:
         self.call_bytes += size_bytes
         account.held_bytes += size_bytes
         if not account.held_bytes:
-            del self._accounts[account.route]
+            del self._accounts[account.client]
 
     def check_invariants(self) -> None:
         """The sums fit together, and nobody holds less than nothing."""

@@ -63,6 +63,7 @@ class Call(abc.ABC):
 
     def __init__(self, order: Order) -> None:
         self.channel = order.channel
+        self.client = order.channel.client
         self.model = order.model
         self.accepted_at = order.accepted_at
         #: Arguments, and results that are not sent yet; it changes only in `answered`, `granted`.

@@ -157,11 +157,11 @@ class Gateway:
         left_s = self.service.models[method.model].timeout_s
         if request.event.timeout_s is not None:
             left_s = min(left_s, due_at(request) - now)
-        args, route = request.event.args, request.channel.key.route
+        args, client = request.event.args, request.channel.client
         size_bytes = len(args)
         if method.shape is not Shape.CALL:
             size_bytes += reading_bytes(args)
-        self.dispatcher.check_room(method.model, route, size_bytes, left_s)
+        self.dispatcher.check_room(method.model, client, size_bytes, left_s)
         call = self._call(method, request, now)
         if call.answer_if_empty(self.session):
             self.dispatcher.queues[method.model].tally.ended(OK)

@@ -26,7 +26,7 @@ from zeropool.shared.config import MAX_ROWS
 from zeropool.shared.errors import Overloaded, WorkerLost, ZeropoolError
 from zeropool.shared.jobs import Job, Kind, Outcome, Result, Results
 from zeropool.shared.model import ModelInfo
-from zeropool.shared.wire.channel import Channel, ChannelKey, Route
+from zeropool.shared.wire.channel import Channel, ChannelKey, Client
 from zeropool.shared.wire.session import Session
 
 #: Entries of ended calls that may lie in the heap of deadlines before it is swept.
@@ -107,14 +107,14 @@ class Dispatcher:
 
     # Calls
 
-    def check_room(self, model: str, route: Route, size_bytes: int, left_s: float) -> None:
+    def check_room(self, model: str, client: Client, size_bytes: int, left_s: float) -> None:
         """See whether one more call may be accepted that has ``left_s`` until its deadline.
 
         Raises:
             Overloaded: it would have to wait too long, or there is no room for it.
         """
         try:
-            self._admission.check(self.queues[model], route, size_bytes, left_s)
+            self._admission.check(self.queues[model], client, size_bytes, left_s)
         except Overloaded:
             self.queues[model].tally.ended(Overloaded.wire_name)
             raise
@@ -122,12 +122,11 @@ class Dispatcher:
     def submit(self, call: Call) -> None:
         """Accept a call: from here on it gets exactly one reply, unless its caller vanishes."""
         queue = self.queues[call.model]
-        route = call.channel.key.route
-        if queue.is_full and (displaced := queue.give_way(route)) is not None:
+        if queue.is_full and (displaced := queue.give_way(call.client)) is not None:
             # Its client has the most calls in the queue, and this one the fewest.
-            self._fail(displaced, self._admission.no_place(queue, displaced.channel.key.route))
+            self._fail(displaced, self._admission.no_place(queue, displaced.client))
         self._calls[call.channel.key] = call
-        call.account = self._budget.take(route, call.held_bytes + call.record_bytes)
+        call.account = self._budget.take(call.client, call.held_bytes + call.record_bytes)
         self._watch(call, next(self._next_id), call.accepted_at)
         queue.append(call)
 

@@ -56,16 +56,16 @@ class Lobby:
         Raises:
             Overloaded: too many calls or bytes wait.
         """
-        route = request.channel.key.route
+        client = request.channel.client
         size_bytes = _size_bytes(request)
         if len(self) >= MAX_CALLS:
             full = f"{MAX_CALLS} calls wait for the first workers"
         else:
-            full = self._budget.refusal(route, size_bytes)
+            full = self._budget.refusal(client, size_bytes)
         if full:
             raise Overloaded(f"{full}; retry_after_s={RETRY_AFTER_S:.2f}")
         self._requests[request.channel.key] = request
-        self._accounts[request.channel.key] = self._budget.take(route, size_bytes)
+        self._accounts[request.channel.key] = self._budget.take(client, size_bytes)
         self._due_at = min(self._due_at, due_at(request))
 
     def remove(self, channel: Channel) -> None:

@@ -18,7 +18,7 @@ from zeropool.gateway.calls import Call
 from zeropool.gateway.fleet import MAX_BACKLOG_S
 from zeropool.gateway.tally import Tally
 from zeropool.shared.model import ModelInfo
-from zeropool.shared.wire.channel import Route
+from zeropool.shared.wire.channel import Client
 
 #: What is kept of the sums of time and rows at each batch. Their quotient is the pace: a batch
 #: counts by its rows, so that small ones, which cost more for each, do not hide what large ones do.
@@ -35,10 +35,10 @@ MAX_RETRY_AFTER_S = 30.0
 class Line:
     """The waiting calls of one client."""
 
-    __slots__ = ("calls", "is_listed", "route", "turn_at", "waiting")
+    __slots__ = ("calls", "client", "is_listed", "turn_at", "waiting")
 
-    def __init__(self, route: Route, turn_at: float) -> None:
-        self.route = route
+    def __init__(self, client: Client, turn_at: float) -> None:
+        self.client = client
         self.calls: deque[Call] = deque()
         self.waiting = 0
         #: Its place among the lines: the rows that it was given, on the queue's own scale.
@@ -75,7 +75,7 @@ class CallQueue:
         self.used_s = 0.0
         self._busy_s = 0.0
         self._busy_rows = 0.0
-        self._lines: dict[Route, Line] = {}
+        self._lines: dict[Client, Line] = {}
         #: Lines in the order of their turns: place, order of listing, line. A line's own place may
         #: be later than its entry says; it is put right when it comes up.
         self._turns: list[tuple[float, int, Line]] = []
@@ -98,17 +98,17 @@ class CallQueue:
         """A further call needs somebody else's place."""
         return self.waiting >= self.info.max_queue
 
-    def has_place_for(self, route: Route) -> bool:
+    def has_place_for(self, client: Client) -> bool:
         """Tell whether a further call of this client would be taken in."""
-        return not self.is_full or self._giving_way(route) is not None
+        return not self.is_full or self._giving_way(client) is not None
 
-    def give_way(self, route: Route) -> Call | None:
+    def give_way(self, client: Client) -> Call | None:
         """The call that has to make room for one of this client's; None where there is none."""
-        line = self._giving_way(route)
+        line = self._giving_way(client)
         return None if line is None else line.newest()
 
-    def _giving_way(self, route: Route) -> Line | None:
-        line = self._lines.get(route)
+    def _giving_way(self, client: Client) -> Line | None:
+        line = self._lines.get(client)
         mine = line.waiting if line else 0
         if (mine + 1) * self._active > self.info.max_queue:
             # It has its share; also the usual end for one that floods, found without a search.
@@ -172,14 +172,14 @@ class CallQueue:
     def charge(self, call: Call, rows: int) -> None:
         """A task of so many rows was made of a call that was popped."""
         if rows > 1:
-            self._lines[call.channel.key.route].turn_at += rows - 1
+            self._lines[call.client].turn_at += rows - 1
 
     def ended(self, call: Call) -> None:
         """A call is over; if it waits here, it does not count any more."""
         if not call.is_queued:
             return
         call.is_queued = False
-        line = self._lines[call.channel.key.route]
+        line = self._lines[call.client]
         line.waiting -= 1
         self.waiting -= 1
         if not line.waiting:
@@ -201,23 +201,23 @@ class CallQueue:
         """What a task is expected to cost its worker; before any result, all that it may hold."""
         return MAX_BACKLOG_S if self.row_s is None else self.row_s * rows
 
-    def wait_s(self, route: Route, workers: int) -> float:
+    def wait_s(self, client: Client, workers: int) -> float:
         """How long one more call of a client would wait, at the present pace.
 
         Before each call in the client's own line, every other client has one turn.
         """
         if self.row_s is None:
             return 0.0
-        line = self._lines.get(route)
+        line = self._lines.get(client)
         mine = line.waiting if line else 0
         ahead = min(self.waiting, (mine + 1) * self._active)
         return ahead * self.row_s / max(workers, 1)
 
-    def retry_after_s(self, route: Route, workers: int) -> float:
+    def retry_after_s(self, client: Client, workers: int) -> float:
         """When a refused caller may find room, at the present pace."""
         if self.row_s is None:
             return 1.0
-        return min(max(self.wait_s(route, workers), MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S)
+        return min(max(self.wait_s(client, workers), MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S)
 
     def check_invariants(self) -> None:
         """The counts are those of the calls in the lines, each of which is there once."""
@@ -242,12 +242,12 @@ class CallQueue:
         if call.is_queued:
             return None
         call.is_queued = True
-        route = call.channel.key.route
-        line = self._lines.get(route)
+        client = call.client
+        line = self._lines.get(client)
         if line is None:
             if len(self._lines) > 2 * self._active + MAX_IDLE_LINES:
                 self._sweep()
-            line = self._lines[route] = Line(route, self._turn_at)
+            line = self._lines[client] = Line(client, self._turn_at)
         if not line.waiting:
             self._active += 1
             # Who has had nothing for a while has no claim to all that it could have had.
@@ -263,7 +263,7 @@ class CallQueue:
         """Forget the lines without calls, and what they had more than others."""
         for line in list(self._lines.values()):
             if not line.waiting:
-                del self._lines[line.route]
+                del self._lines[line.client]
                 line.is_listed = False
         self._turns = [entry for entry in self._turns if entry[2].is_listed]
         heapq.heapify(self._turns)

@@ -17,6 +17,9 @@ from zeropool.shared.wire.heartbeat import Pulse
 
 #: The frames that lead back to a peer: its routing id, and those of any devices between.
 Route = tuple[bytes, ...]
+#: The first of these frames, by which the socket knows a connection. It alone says who a client is:
+#: the frames after it are the peer's own words, and whoever makes them up must gain nothing.
+Client = bytes
 
 
 class State(enum.Enum):
@@ -54,6 +57,11 @@ class Channel(msgspec.Struct):
     window: ReadWindow | None = None
     #: Client role only: set by the first answer, which fixes the pattern of the call.
     is_stream: bool = False
+
+    @property
+    def client(self) -> Client:
+        """Whose channel it is, wherever clients are told apart."""
+        return self.key.route[0]
 
     @property
     def is_open(self) -> bool:

@@ -16,7 +16,7 @@ import msgspec
 
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.wire import event as wire
-from zeropool.shared.wire.channel import Channel, ChannelKey, Route, State
+from zeropool.shared.wire.channel import Channel, ChannelKey, Client, Route, State
 from zeropool.shared.wire.event import Event, MessageIds, RemoteFailure
 from zeropool.shared.wire.flow import DEFAULT_SLOTS, ReadWindow
 from zeropool.shared.wire.heartbeat import BEAT_INTERVAL_S, Pulse
@@ -116,7 +116,7 @@ class Session:
         self.parked_bytes = 0
         self._beat_interval_s = beat_interval_s
         self._max_parked_bytes = max_parked_bytes
-        self._parked: dict[Route, int] = {}
+        self._parked: dict[Client, int] = {}
         # In order of `beat_at`: every channel's next beat is one interval after its last.
         self._channels: OrderedDict[ChannelKey, Channel] = OrderedDict()
         # The inner dict is a set that keeps its order: losses are told in the order of the calls.
@@ -290,20 +290,20 @@ class Session:
         """A terminal event waits for credit; a peer for which too much waits gets no more."""
         if channel.parked_bytes:
             return
-        route = channel.key.route
+        client = channel.client
         channel.parked_bytes = CHANNEL_BYTES + sum(map(len, channel.waiting or ()))
         self.parked_bytes += channel.parked_bytes
-        self._parked[route] = self._parked.get(route, 0) + channel.parked_bytes
-        if self._parked[route] > self._max_parked_bytes:
+        self._parked[client] = self._parked.get(client, 0) + channel.parked_bytes
+        if self._parked[client] > self._max_parked_bytes:
             self.dropped[Drop.UNCLAIMED] += 1
             self.close(channel)
 
     def _unpark(self, channel: Channel) -> None:
-        route = channel.key.route
+        client = channel.client
         self.parked_bytes -= channel.parked_bytes
-        self._parked[route] -= channel.parked_bytes
-        if not self._parked[route]:
-            del self._parked[route]
+        self._parked[client] -= channel.parked_bytes
+        if not self._parked[client]:
+            del self._parked[client]
 
     def _send_beat(self, channel: Channel) -> None:
         beat = wire.encode_beat(self.ids(), channel.key.channel_id)

@@ -6,8 +6,8 @@ import pytest
 
 from zeropool.gateway.budget import Budget
 
-A = (b"a",)
-B = (b"b",)
+A = b"a"
+B = b"b"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from zeropool.gateway.queue import MAX_IDLE_LINES, CallQueue
 from zeropool.shared.wire.channel import Channel, ChannelKey
 from zeropool.shared.wire.heartbeat import Pulse
 
-ME = (b"client",)
+ME = b"client"
 
 
 @pytest.fixture
@@ -212,16 +212,16 @@ def test_in_a_full_queue_the_longest_line_gives_way_to_a_shorter_one(queue):
     calls = [from_client("a", number) for number in range(3)]
     for call in calls:
         queue.append(call)
-    assert queue.has_place_for((b"b",))
-    assert queue.give_way((b"b",)) is calls[-1]
-    assert not queue.has_place_for((b"a",))
+    assert queue.has_place_for(b"b")
+    assert queue.give_way(b"b") is calls[-1]
+    assert not queue.has_place_for(b"a")
 
 
 def test_nobody_gives_way_to_a_client_that_has_its_share(queue):
     for name in "abb":
         queue.append(from_client(name, name))
-    assert not queue.has_place_for((b"a",))
-    assert not queue.has_place_for((b"b",))
+    assert not queue.has_place_for(b"a")
+    assert not queue.has_place_for(b"b")
 
 
 def test_what_has_begun_gives_way_to_nobody(queue):
@@ -229,17 +229,17 @@ def test_what_has_begun_gives_way_to_nobody(queue):
         call = from_client("a", number)
         call.put_back(call.take(number))
         queue.append(call)
-    assert not queue.has_place_for((b"b",))
-    assert queue.give_way((b"b",)) is None
+    assert not queue.has_place_for(b"b")
+    assert queue.give_way(b"b") is None
 
 
 def test_the_wait_of_a_client_depends_on_its_own_line(large):
     for number in range(100):
         large.append(from_client("a", number))
-    assert large.wait_s((b"a",), 2) == 0.0
+    assert large.wait_s(b"a", 2) == 0.0
     large.observe(1, 1.0)
-    assert large.wait_s((b"a",), 2) == pytest.approx(50.0)
-    assert large.wait_s((b"b",), 2) == pytest.approx(0.5)
+    assert large.wait_s(b"a", 2) == pytest.approx(50.0)
+    assert large.wait_s(b"b", 2) == pytest.approx(0.5)
 
 
 def test_clients_that_come_and_go_leave_nothing_behind(large):
@@ -259,7 +259,7 @@ def test_clients_that_come_and_go_leave_nothing_behind(large):
 def test_the_invariants_notice_a_line_that_never_gets_its_turn(large):
     large.append(from_client("a"))
     large._turns.clear()
-    large._lines[b"a",].is_listed = False
+    large._lines[b"a"].is_listed = False
     with pytest.raises(RuntimeError, match="never gets its turn"):
         large.check_invariants()
     large._lines.clear()

@@ -702,8 +702,8 @@ def test_the_deadlines_of_ended_calls_do_not_pile_up(session, submit, dispatcher
 # Bounds
 
 
-ME = (b"client",)
-YOU = (b"you",)
+ME = b"client"
+YOU = b"you"
 
 
 def test_a_full_queue_takes_no_more(dispatcher, submit):
@@ -722,7 +722,7 @@ def test_in_a_full_queue_the_client_with_the_most_calls_makes_room(session, disp
     first, second = submit("1"), submit("2")
     dispatcher.check_room("double", YOU, 10, 300.0)
     request = wire.encode_request(pack("y"), "double_predict", [1])
-    channel = session.receive(YOU, request, 0.0).channel
+    channel = session.receive((YOU,), request, 0.0).channel
     dispatcher.submit(unary(channel))
     assert (first.is_over, second.is_over) == (False, True)
     ((name, args),) = sent(session)

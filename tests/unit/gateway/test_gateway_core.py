@@ -217,6 +217,20 @@ def test_the_reply_goes_back_the_way_the_request_came(world, envelope, route):
     assert world.received[route, "1"] == [("OK", [["pong", "zeropool"]])]
 
 
+def test_a_client_that_makes_up_hops_has_no_more_turns(world):
+    world.worker_up("w1", [model_info(batches=False)], credit=1)
+    for number in range(5):
+        request = wire.encode_request(pack("1"), "double_predict", [number])
+        world.gateway.client_message([b"flood", b"hop%d" % number, b"", request], 0.0)
+    for number in range(2):
+        world.call("double_predict", 100 + number, client="polite", call_id=str(number))
+    served = []
+    while world.held["w1"]:
+        served += [unpack(job.args)[0] for job in world.held["w1"]]
+        world.answer(busy_s=0.1)
+    assert served == [0, 100, 1, 101, 2, 3, 4]
+
+
 def test_a_message_without_payload_is_dropped(world):
     world.gateway.client_message([b"c1"], 0.0)
     assert world.gateway.session.dropped == {Drop.MALFORMED: 1}
