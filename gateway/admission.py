@@ -6,6 +6,7 @@ No I/O, no clock. What is refused here has cost nothing yet, and its caller hear
 from __future__ import annotations
 
 from zeropool.gateway.budget import CALL_BYTES, Budget
+from zeropool.gateway.calls import Call
 from zeropool.gateway.fleet import Fleet
 from zeropool.gateway.queue import CallQueue
 from zeropool.gateway.tally import Shed
@@ -43,6 +44,11 @@ class Admission:
             full = f"{name}: a wait of {wait_s:.1f} s exceeds the {left_s:.1f} s that are left"
         if full:
             raise self._overloaded(why, full, queue, client)
+
+    def no_memory(self, call: Call, queue: CallQueue) -> Overloaded:
+        """What the caller hears whose results came when there was no memory left for them."""
+        reason = f"results of {call.held_bytes} bytes do not fit into max_held_bytes"
+        return self._overloaded(Shed.MEMORY, reason, queue, call.client)
 
     def no_place(self, queue: CallQueue, client: Client) -> Overloaded:
         """What a client hears that has no further place in a full queue."""

@@ -46,6 +46,11 @@ class Budget:
         """Everything that is held."""
         return self.call_bytes + self.reply_bytes
 
+    @property
+    def is_exceeded(self) -> bool:
+        """More is held than may be: results have come that nobody could foresee."""
+        return self.call_bytes + self.reply_bytes > self.max_bytes
+
     def is_easy(self, size_bytes: int) -> bool:
         """So little is held that anybody may have so much more. Cheap, and the usual case."""
         return 2 * (self.call_bytes + self.reply_bytes + size_bytes) <= self.max_bytes

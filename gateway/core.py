@@ -61,7 +61,11 @@ class Gateway:
     ) -> None:
         self.state = GatewayState.SERVING
         self.incarnation = incarnation
-        self.session = Session(Role.SERVER, max_parked_bytes=limits.max_unread_bytes)
+        self.session = Session(
+            Role.SERVER,
+            max_parked_bytes=limits.max_unread_bytes,
+            max_parked_bytes_in_all=limits.max_held_bytes,
+        )
         self.fleet = Fleet()
         self.budget = Budget(limits.max_held_bytes)
         #: Replies that the shell keeps for clients whose connections are full.

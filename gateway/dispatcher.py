@@ -258,6 +258,8 @@ class Dispatcher:
             self._count(call, call.held_bytes - held_bytes)
         if call.is_over:
             self._forget(call, call.error_name or OK)
+        elif call.held_bytes > held_bytes and self._budget.is_exceeded:
+            self._fail(call, self._admission.no_memory(call, self.queues[call.model]))
         elif call.has_work:
             self.queues[call.model].append(call)
 

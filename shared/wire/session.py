@@ -27,7 +27,8 @@ SERVER_LOST_AFTER_BEATS = 3
 ABANDONED_AFTER_BEATS = 60
 #: What the records of one channel cost beside its payloads, as measured for calls.
 CHANNEL_BYTES = 1_024
-#: Most bytes of one peer's terminal events that wait for credit, unless the owner says otherwise.
+#: Most bytes of terminal events that wait for credit, of one peer and of all, unless the owner says
+#: otherwise.
 DEFAULT_MAX_PARKED_BYTES = 64 * 1024 * 1024
 
 
@@ -108,6 +109,7 @@ class Session:
         ids: MessageIds | None = None,
         beat_interval_s: float = BEAT_INTERVAL_S,
         max_parked_bytes: int = DEFAULT_MAX_PARKED_BYTES,
+        max_parked_bytes_in_all: int = DEFAULT_MAX_PARKED_BYTES,
     ) -> None:
         self.role = role
         self.ids = ids or MessageIds()
@@ -116,6 +118,7 @@ class Session:
         self.parked_bytes = 0
         self._beat_interval_s = beat_interval_s
         self._max_parked_bytes = max_parked_bytes
+        self._max_parked_bytes_in_all = max_parked_bytes_in_all
         self._parked: dict[Client, int] = {}
         # In order of `beat_at`: every channel's next beat is one interval after its last.
         self._channels: OrderedDict[ChannelKey, Channel] = OrderedDict()
@@ -287,14 +290,15 @@ class Session:
             self._remove(channel)
 
     def _park(self, channel: Channel) -> None:
-        """A terminal event waits for credit; a peer for which too much waits gets no more."""
+        """A terminal event waits for credit; where too much waits, its peer does not get it."""
         if channel.parked_bytes:
             return
         client = channel.client
         channel.parked_bytes = CHANNEL_BYTES + sum(map(len, channel.waiting or ()))
         self.parked_bytes += channel.parked_bytes
         self._parked[client] = self._parked.get(client, 0) + channel.parked_bytes
-        if self._parked[client] > self._max_parked_bytes:
+        is_too_much = self._parked[client] > self._max_parked_bytes
+        if is_too_much or self.parked_bytes > self._max_parked_bytes_in_all:
             self.dropped[Drop.UNCLAIMED] += 1
             self.close(channel)
 

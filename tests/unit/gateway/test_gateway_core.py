@@ -8,7 +8,7 @@ from gateway_world import model_info, pack, result_of, unpack
 from zeropool.gateway.commands import Note
 from zeropool.gateway.enrolment import MAX_MODELS
 from zeropool.shared import jobs
-from zeropool.shared.jobs import Kind
+from zeropool.shared.jobs import Kind, Outcome, Result
 from zeropool.shared.wire import event as wire
 from zeropool.shared.wire.session import Drop
 
@@ -151,6 +151,25 @@ def test_an_overloaded_gateway_says_when_to_come_back(world):
         "Overloaded",
         "queue of double holds max_queue 1 calls; retry_after_s=1.00",
     )
+
+
+def test_results_for_which_there_is_no_memory_end_their_calls(make_world):
+    world = make_world(max_held_bytes=400_000, max_reply_bytes=50_000)
+    world.worker_up("w1", [model_info(batches=True, max_batch_size=2)])
+    clients = [f"c{number}" for number in range(7)]
+    for client in clients:
+        world.call("double_predict_batch", [1] * 10, client=client)
+    peak_bytes = 0
+    while held := world.held.pop("w1", None):
+        body = 2 * pack(b"x" * 2200)
+        results = [Result(job.job_id, job.attempt, Outcome.OK, body) for job in held]
+        world.report("w1", results, held=held, busy_s=0.01)
+        peak_bytes = max(peak_bytes, world.gateway.budget.held_bytes)
+    assert peak_bytes <= 400_000
+    answers = [world.reply(client) for client in clients]
+    failed = {args[0] for name, args in answers if name == "ERR"}
+    assert failed == {"Overloaded"}
+    assert "OK" in {name for name, _ in answers}
 
 
 def test_credit_does_not_lengthen_the_time_of_a_call(world):

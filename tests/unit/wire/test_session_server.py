@@ -414,6 +414,17 @@ def test_a_peer_that_grants_no_credit_loses_what_is_too_much():
     assert (session.parked_bytes, session._parked) == (0, {})
 
 
+def test_what_all_peers_leave_together_is_bounded_too():
+    session = Session(Role.SERVER, max_parked_bytes_in_all=5000)
+    for number in range(4):
+        route = (b"peer%d" % number,)
+        channel = opened(session, route=route)
+        session.receive(route, more(b"id", -1), now=0.0)
+        session.answer(channel, packed("x" * 1000))
+    assert (session.open_channels, session.dropped[Drop.UNCLAIMED]) == (2, 2)
+    assert session.parked_bytes <= 5000
+
+
 def test_a_peer_that_makes_up_hops_may_leave_no_more():
     session = Session(Role.SERVER, max_parked_bytes=3000)
     for hop in (b"1", b"2"):
