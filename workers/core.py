@@ -140,7 +140,7 @@ class WorkerCore:
 
     def _welcomed(self, link: _Link, message: jobs.Welcome, now: float) -> None:
         is_first = not any(other.registration.is_welcomed for other in self._links)
-        replaced = link.registration.welcomed(message.gateway, now)
+        replaced = link.registration.welcomed(message.gateway, now, message.serial)
         if replaced:
             # That incarnation is gone, and its jobs mean nothing to the new one.
             self.batcher.forget_gateway(replaced)

@@ -21,8 +21,8 @@ class Registration:
         self.gateway = ""
         #: How often a gateway was told of us; stands in REGISTER, and comes back in WELCOME.
         self.serial = 0
-        #: The first of them that went over the present connection.
-        self._first_serial = 1
+        #: The latest of them that was answered.
+        self._answered_serial = 0
         self._act_at = now
         self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
 
@@ -46,20 +46,22 @@ class Registration:
 
     def connected(self, now: float) -> None:
         """The connection came up, perhaps again: whoever is there may not know us."""
-        self._first_serial = self.serial + 1
         self._backoff.reset()
         self._act_at = now
 
     def is_late(self, serial: int) -> bool:
-        """Tell whether a welcome answers what was said over an earlier connection.
+        """Tell whether a welcome answers less than another one that is here already.
 
         The last words of a gateway that ended may come behind the first of its successor. Were
-        they believed, nothing that the living one says would be.
+        they believed, nothing that the living one says would be. But a welcome that is merely old
+        counts: jobs follow it, and whoever dropped them would let their callers wait.
         """
-        return serial < self._first_serial
+        return serial < self._answered_serial
 
-    def welcomed(self, gateway: str, now: float) -> str:
+    def welcomed(self, gateway: str, now: float, serial: int = 0) -> str:
         """The gateway registered us. Return the incarnation that it replaces, if it is new."""
+        # None can answer what was not said yet.
+        self._answered_serial = max(self._answered_serial, min(serial, self.serial))
         replaced = self.gateway if self.gateway != gateway else ""
         self.gateway = gateway
         self._backoff.reset()

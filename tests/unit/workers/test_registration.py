@@ -108,15 +108,22 @@ def test_the_incarnation_that_is_replaced_is_told(registration):
     assert registration.gateway == "g2"
 
 
-def test_only_what_was_said_over_the_present_connection_is_answered(registration):
+def test_a_welcome_that_answers_less_than_another_is_late(registration):
     assert registration.must_register(now=10.0)
-    assert not registration.is_late(registration.serial)
-
     registration.connected(now=11.0)
-
-    assert registration.is_late(registration.serial)
     assert registration.must_register(now=11.0)
-    assert not registration.is_late(registration.serial)
+    assert not registration.is_late(1)
+
+    registration.welcomed("g2", now=12.0, serial=2)
+
+    assert registration.is_late(1)
+    assert not registration.is_late(2)
+
+
+def test_a_number_that_was_made_up_makes_no_welcome_late(registration):
+    assert registration.must_register(now=10.0)
+    registration.welcomed("g1", now=10.0, serial=99)
+    assert not registration.is_late(1)
 
 
 def test_a_second_welcome_of_the_same_incarnation_replaces_none(registration):

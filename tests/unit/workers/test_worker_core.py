@@ -393,7 +393,17 @@ def test_a_welcome_that_follows_mere_silence_sends_nothing_again(welcomed):
     assert welcomed.said() == []
 
 
-def test_a_welcome_that_answers_an_earlier_connection_is_not_believed(welcomed):
+def test_jobs_that_follow_an_old_welcome_are_taken(world):
+    world.core.tick(START)
+    world.core.connected(0, START + 0.1)
+
+    world.hears(jobs.Welcome("g", jobs.PROTOCOL_VERSION, 0, serial=1))
+    world.is_given(job(1))
+
+    assert world.core.next_batch(START + 1.0).jobs == [job(1)]
+
+
+def test_the_last_words_of_a_gateway_behind_the_first_of_its_successor_are_not_believed(welcomed):
     welcomed.core.connected(0, START + 1.0)
     welcomed.core.tick(START + 1.0)
     (register,) = [said for said in welcomed.said() if isinstance(said, jobs.Register)]
