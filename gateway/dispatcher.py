@@ -22,7 +22,7 @@ from zeropool.gateway.queue import CallQueue
 from zeropool.gateway.suspects import Suspects
 from zeropool.gateway.tally import CALLER_LOST, OK
 from zeropool.gateway.turns import Turns
-from zeropool.shared.config import MAX_ROWS
+from zeropool.shared.config import MAX_ROWS, MAX_SPAN_S
 from zeropool.shared.errors import Overloaded, WorkerLost, ZeropoolError
 from zeropool.shared.jobs import Job, Kind, Outcome, Result, Results
 from zeropool.shared.model import ModelInfo
@@ -35,10 +35,6 @@ MAX_ENDED_DEADLINES = 64
 #: batch that fails is predicted again row by row, so that two limits can pass in one go.
 OVERDUE_AFTER_LIMITS = 2
 OVERDUE_GRACE_S = 10.0
-
-#: No batch takes longer: a task takes a part of its model's limit, which is a week at most. Sums
-#: of what a false result tells must stay numbers.
-MAX_BUSY_S = 7 * 24 * 3600.0
 
 
 class Assignment(msgspec.Struct, frozen=True):
@@ -242,8 +238,8 @@ class Dispatcher:
     def _learn_pace(self, message: Results, worker: Worker) -> None:
         # Only from who has done something: on the pace hangs who is refused.
         queue = self.queues.get(message.model)
-        # And of rows only so many that msgpack can carry the sum.
-        is_plausible = 0 < message.rows <= MAX_ROWS and 0.0 <= message.busy_s <= MAX_BUSY_S
+        # No model may take more, and the sums must stay finite, and such that msgpack carries them.
+        is_plausible = 0 < message.rows <= MAX_ROWS and 0.0 <= message.busy_s <= MAX_SPAN_S
         if queue is not None and is_plausible:
             queue.observe(message.rows, message.busy_s)
             worker.answered_rows += message.rows
