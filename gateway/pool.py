@@ -169,10 +169,18 @@ class Pool:
         if note is Note.WORKER_GONE:
             self._dispatcher.worker_left(worker_id)
         else:
+            self._charge(worker)
             self._dispatcher.worker_lost(worker_id)
         self._retirement.left(worker, self._now)
         self._commands.append(Disconnect(worker_id))
         self._log(note, worker=worker_id, pid=worker.pid, unanswered=unanswered, jobs=told)
+
+    def _charge(self, lost: Worker) -> None:
+        """The time until a worker's death is its model's: no result will ever tell of it."""
+        oldest = self._dispatcher.ledger.oldest_of(lost.worker_id)
+        if oldest is not None:
+            used_s = max(self._now - lost.progress_at, oldest.cost_s)
+            self._dispatcher.queues[oldest.call.model].used_s += used_s
 
     def _welcome(self, worker: Worker) -> None:
         welcome = jobs.Welcome(

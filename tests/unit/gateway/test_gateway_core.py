@@ -411,6 +411,27 @@ def test_what_a_lost_worker_had_moves_to_another(world):
     assert world.reply() == ("OK", [8])
 
 
+def test_a_model_that_kills_its_workers_leaves_the_others_their_share(world):
+    models = [model_info("killer"), model_info("good")]
+    world.worker_up("w0", models)
+    for number in range(20):
+        world.call("killer_predict", 1, client=f"k{number}")
+    world.call("good_predict", 4)
+    deaths = 0
+    while not world.events():
+        world.advance(world.now + 1.0)
+        name = f"w{deaths}"
+        if world.held[name][0].model == "good":
+            world.answer(name)
+            continue
+        world.lose(name)
+        deaths += 1
+        world.worker_up(f"w{deaths}", models)
+    # The first call's attempts.
+    assert deaths == 3
+    assert world.reply() == ("OK", [8])
+
+
 def test_a_frozen_worker_that_answers_late_is_not_believed(world):
     world.worker_up("w1")
     world.call("double_predict", 4)
