@@ -24,6 +24,8 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 #: Between two looks at something that sends no event, such as another process's death.
 LOOK_AGAIN_S = 0.02
+#: A worker logs it at `DEBUG` for each job.
+JOB_TAKEN = "job taken"
 
 
 def free_endpoint() -> str:
@@ -146,6 +148,18 @@ class Command:
             self._changed.wait_for(is_there, timeout_s)
         found = self.output
         assert found.count(text) >= times, f"{text!r} did not come; it printed:\n{found}"
+
+    def wait_for_job(self, times: int = 1) -> None:
+        """Wait until it, a worker that logs at `DEBUG`, has taken so many jobs.
+
+        It starts the last one before it looks for signals. A gateway that has given a job away
+        tells less: the job may be on its way, and goes to another when the worker is told to stop.
+        """
+        self.wait_for_output(JOB_TAKEN, times=times)
+
+    @property
+    def jobs_taken(self) -> int:
+        return self.output.count(JOB_TAKEN)
 
     def family(self) -> list[psutil.Process]:
         """The process and all its descendants, as far as they were seen alive."""

@@ -22,7 +22,8 @@ def endpoint() -> str:
 
 @pytest.fixture
 def gateway(tmp_path: Path, endpoint: str, stopped_at_the_end) -> Command:
-    (tmp_path / "zeropool.toml").write_text(model_tables("fixture_models.once.OnceEchoModel"))
+    models = model_tables("fixture_models.once.OnceEchoModel")
+    (tmp_path / "zeropool.toml").write_text('log.level = "DEBUG"\n' + models)
     command = stopped_at_the_end(
         Command(
             ["gateway", "--bind", endpoint, "--workers-bind", free_endpoint()],
@@ -83,10 +84,8 @@ def test_what_a_draining_worker_says_last_arrives_though_its_connection_breaks(
     worker: Command, gateway: Command, proxy: CuttingProxy, endpoint: str
 ):
     with RawDealer(endpoint) as dealer:
-        asked = dealer.request("sleepy_echo_predict", {"value": 7, "sleep_s": 0.5})
-        wait_until(
-            lambda: call(endpoint, "get_status")["workers"][0]["in_flight"], "a running call"
-        )
+        asked = dealer.request("sleepy_echo_predict", {"value": 7, "sleep_s": 2})
+        worker.wait_for_job()
         worker.send(signal.SIGTERM)
         proxy.lose_and_cut()
         assert dealer.receive(asked) == ("OK", [{"value": 7}])

@@ -31,6 +31,7 @@ def start(stopped_at_the_end) -> Iterator[Callable[[float], tuple[str, Command]]
             # Nobody is to wait for another worker, or for the last call when the test is over.
             settings = (
                 f"worker.drain_s = {drain_s}\ngateway.max_attempts = 1\ngateway.drain_s = 0\n"
+                'log.level = "DEBUG"\n'
             )
             (folder / "zeropool.toml").write_text(settings + model_tables(*MODELS))
             endpoint = free_endpoint()
@@ -51,7 +52,8 @@ def begin() -> Iterator[Callable[..., list[Any]]]:
     """Makes a call in a thread, and returns when a worker has it; the answer comes in a list."""
     callers: list[threading.Thread] = []
 
-    def begin(endpoint: str, method: str, argument: object) -> list[Any]:
+    def begin(endpoint: str, worker: Command, method: str, argument: object) -> list[Any]:
+        taken = worker.jobs_taken
         answers: list[Any] = []
 
         def ask() -> None:
@@ -64,9 +66,7 @@ def begin() -> Iterator[Callable[..., list[Any]]]:
         caller = threading.Thread(target=ask)
         caller.start()
         callers.append(caller)
-        wait_until(
-            lambda: call(endpoint, "get_status")["workers"][0]["in_flight"], "a running call"
-        )
+        worker.wait_for_job(taken + 1)
         return answers
 
     yield begin
@@ -89,7 +89,7 @@ def test_a_batch_that_outlasts_the_time_to_drain_ends_with_its_worker(
     endpoint, worker = start(DRAIN_S)
     # What is known as fast gets many rows at once.
     call(endpoint, "sleeper_predict_batch", [{"sleep_s": 0}] * LONG_S)
-    answers = begin(endpoint, method, argument)
+    answers = begin(endpoint, worker, method, argument)
     told_at = time.monotonic()
     worker.send(signal.SIGTERM)
     assert worker.wait(SOON_S) == -signal.SIGALRM
@@ -102,7 +102,7 @@ def test_a_batch_that_outlasts_the_time_to_drain_ends_with_its_worker(
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_who_is_told_again_waits_for_nothing(begin, start, second):
     endpoint, worker = start(LONG_S)
-    begin(endpoint, "sleeper_predict", {"sleep_s": LONG_S})
+    begin(endpoint, worker, "sleeper_predict", {"sleep_s": LONG_S})
     worker.send(signal.SIGTERM)
 
     def is_over() -> bool:
@@ -116,7 +116,7 @@ def test_who_is_told_again_waits_for_nothing(begin, start, second):
 
 def test_a_batch_that_ends_in_time_is_answered(begin, start):
     endpoint, worker = start(LONG_S)
-    answers = begin(endpoint, "sleeper_predict", {"sleep_s": 0.5})
+    answers = begin(endpoint, worker, "sleeper_predict", {"sleep_s": 0.5})
     worker.send(signal.SIGTERM)
     assert worker.wait() == 0
     wait_until(lambda: answers, "an answer")
@@ -125,6 +125,7 @@ def test_a_batch_that_ends_in_time_is_answered(begin, start):
 
 def test_an_idle_worker_that_is_told_twice_ends_well(start):
     _, worker = start(LONG_S)
-    worker.send(signal.SIGTERM)
-    worker.send(signal.SIGTERM)
+    # Both are there when it looks; once it has ended, signals have their usual effect again.
+    for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+        worker.send(number)
     assert worker.wait(SOON_S) == 0
