@@ -40,6 +40,8 @@ class Unread:
         self._max_total_bytes = max_total_bytes
         self._max_wait_s = max_wait_s
         self._waiting: dict[Route, Waiting] = {}
+        #: Bytes for each client: a connection, whatever hops it names behind it.
+        self._client_bytes: dict[bytes, int] = {}
         #: When to try whom: one entry for each client, and some of those that are gone.
         self._retries: list[tuple[float, int, Route, Waiting]] = []
         self._next_number = count()
@@ -65,17 +67,28 @@ class Unread:
             waiting = self._waiting[route] = Waiting(progress_at=now)
             self._retry_later(route, waiting, now)
         waiting.replies.append(payload)
-        waiting.held_bytes += len(payload)
-        self.held_bytes += len(payload)
+        self._count(route, waiting, len(payload))
         given_up = []
-        if waiting.held_bytes > self._max_client_bytes:
-            given_up.append(route)
-            self.forget(route)
+        if self._client_bytes.get(route[0], 0) > self._max_client_bytes:
+            given_up += self._give_up(route[0])
         while self.held_bytes > self._max_total_bytes:
-            largest = max(self._waiting, key=lambda each: self._waiting[each].held_bytes)
-            given_up.append(largest)
-            self.forget(largest)
+            given_up += self._give_up(max(self._client_bytes, key=self._client_bytes.__getitem__))
         return given_up
+
+    def _give_up(self, client: bytes) -> list[Route]:
+        routes = [route for route in self._waiting if route[0] == client]
+        for route in routes:
+            self.forget(route)
+        return routes
+
+    def _count(self, route: Route, waiting: Waiting, size_bytes: int) -> None:
+        waiting.held_bytes += size_bytes
+        self.held_bytes += size_bytes
+        client_bytes = self._client_bytes.get(route[0], 0) + size_bytes
+        if client_bytes:
+            self._client_bytes[route[0]] = client_bytes
+        else:
+            self._client_bytes.pop(route[0], None)
 
     def next_deadline(self) -> float:
         """When a client is to be tried again. May be early, never late."""
@@ -98,9 +111,7 @@ class Unread:
     def sent(self, route: Route, now: float) -> None:
         """The oldest reply for a client is on its way."""
         waiting = self._waiting[route]
-        size_bytes = len(waiting.replies.popleft())
-        waiting.held_bytes -= size_bytes
-        self.held_bytes -= size_bytes
+        self._count(route, waiting, -len(waiting.replies.popleft()))
         waiting.progress_at = now
         waiting.retry_after_s = FIRST_RETRY_S
         if not waiting.replies:
@@ -119,7 +130,7 @@ class Unread:
         """The client is gone."""
         waiting = self._waiting.pop(route, None)
         if waiting is not None:
-            self.held_bytes -= waiting.held_bytes
+            self._count(route, waiting, -waiting.held_bytes)
 
     def _retry_later(self, route: Route, waiting: Waiting, now: float) -> None:
         entry = (now + waiting.retry_after_s, next(self._next_number), route, waiting)

@@ -41,6 +41,15 @@ def test_a_client_over_its_bound_loses_everything(unread):
     assert unread.held_bytes == 0
 
 
+def test_a_client_that_makes_up_hops_has_no_further_bound(unread):
+    here, there = (b"a", b"1"), (b"a", b"2")
+    unread.add(here, b"01234567", 0.0)
+    unread.add(B, b"0123456789", 0.0)
+    assert unread.add(there, b"012", 0.0) == [here, there]
+    assert (unread.holds(B), unread.held_bytes) == (True, 10)
+    assert unread._client_bytes == {b"b": 10}
+
+
 def test_over_the_bound_for_all_the_client_with_the_most_is_given_up(unread):
     unread.add(A, b"01234567", 0.0)
     unread.add(B, b"0123456789", 0.0)
