@@ -12,7 +12,7 @@ NPM_RIG := tests/interop/node
 .PHONY: help install run test check types format interop chaos detection poison hung rolls readyz soak simulate overload fuzz fuzz-full fuzz-guided bench clean
 
 help: ## list these commands
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 # One stamp for what `make run` needs, one for what developers need on top.
 RUN_STAMP := $(VENV)/.installed

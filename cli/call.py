@@ -142,14 +142,14 @@ def print_status(status: dict[str, Any], out: TextIO) -> None:
     """Write a gateway's status for a person."""
     out.write(
         f"{status['name']} {status['version']} {status['state']} for {status['uptime_s']:.0f} s: "
-        f"{status['clients']} clients, {status['open_calls']} open calls, "
+        f"{_counted(status['clients'], 'client')}, {_counted(status['open_calls'], 'open call')}, "
         f"{status['calls_per_s']:.1f} calls/s\n"
     )
     for model in status["models"]:
         outcomes = "".join(f" {name}={count}" for name, count in model["outcomes"].items())
         pace = "" if model["row_ms"] is None else f" {model['row_ms']:.3g} ms/row"
         out.write(
-            f"  model {model['qualified_name']}: {model['workers']} workers, "
+            f"  model {model['qualified_name']}: {_counted(model['workers'], 'worker')}, "
             f"{model['waiting']} waiting{pace}{outcomes}\n"
         )
     out.writelines(
@@ -161,3 +161,7 @@ def print_status(status: dict[str, Any], out: TextIO) -> None:
     if status["dropped"]:
         drops = " ".join(f"{name}={count}" for name, count in status["dropped"].items())
         out.write(f"  dropped: {drops}\n")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

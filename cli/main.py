@@ -17,7 +17,7 @@ from pathlib import Path
 
 from zeropool.cli.exits import EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE
 from zeropool.shared import config as configuration
-from zeropool.shared import logs
+from zeropool.shared import endpoints, logs
 from zeropool.shared.config import Config
 from zeropool.shared.errors import ConfigError, ModelRefused
 
@@ -34,6 +34,8 @@ OPTION_NAMES = {
 }
 
 _ROW = '{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}'
+
+_BIND_HELP = f"where clients connect (default: {configuration.DEFAULT_BIND})"
 
 _SERVE_SIGNALS = """signals:
   HUP        read the configuration again, replace the workers one by one
@@ -198,6 +200,14 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _peer(text: str) -> str:
+    try:
+        endpoints.check(text, endpoints.Use.CONNECT)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
+    return text
+
+
 def _index(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text}: expected an integer ≥ 0")
@@ -271,7 +281,7 @@ def _add_http(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_log_level(parser: argparse.ArgumentParser) -> None:
-    _option(parser, "log.level", "LEVEL", "DEBUG, INFO, WARNING or ERROR")
+    _option(parser, "log.level", "LEVEL", "DEBUG, INFO, WARNING or ERROR (default: INFO)")
 
 
 def _add_serving(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -283,7 +293,7 @@ def _add_serving(commands: _Commands[argparse.ArgumentParser]) -> None:
         "zeropool serve --bind tcp://127.0.0.1:4242 --workers 2",
     )
     serve.epilog = f"{serve.epilog}\n\n{_SERVE_SIGNALS}"
-    _option(serve, "gateway.bind", "ENDPOINT", "where clients connect")
+    _option(serve, "gateway.bind", "ENDPOINT", _BIND_HELP)
     _option(serve, "worker.count", "N", "number of workers (default: one per core)")
     _add_http(serve)
     _add_public(serve)
@@ -295,8 +305,8 @@ def _add_serving(commands: _Commands[argparse.ArgumentParser]) -> None:
         "run a gateway alone; workers join and leave at any time",
         "zeropool gateway --bind tcp://127.0.0.1:4242",
     )
-    _option(gateway, "gateway.bind", "ENDPOINT", "where clients connect")
-    _option(gateway, "gateway.workers_bind", "ENDPOINT", "where workers report")
+    _option(gateway, "gateway.bind", "ENDPOINT", _BIND_HELP)
+    _option(gateway, "gateway.workers_bind", "ENDPOINT", "where workers report (default: by ipc)")
     _add_http(gateway)
     _add_public(gateway)
     _add_log_level(gateway)
@@ -334,7 +344,7 @@ def _add_calling(commands: _Commands[argparse.ArgumentParser]) -> None:
         "call a method and print the answer as JSON, a stream as a line for each item",
         f"zeropool call iris_model_predict '{_ROW}'",
     )
-    call.add_argument("method", metavar="METHOD")
+    call.add_argument("method", metavar="METHOD", help="for instance get_models")
     call.add_argument("arguments", metavar="JSON", nargs="*", help="arguments, each as JSON")
     call.add_argument(
         "--retry",
@@ -348,7 +358,10 @@ def _add_calling(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     for parser in (call, models, status):
         parser.add_argument(
-            "--connect", metavar="ENDPOINT", help="the gateway (default: from the configuration)"
+            "--connect",
+            type=_peer,
+            metavar="ENDPOINT",
+            help="the gateway (default: from the configuration)",
         )
         parser.add_argument(
             "--timeout",

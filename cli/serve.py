@@ -258,9 +258,10 @@ class Serve:
         except ConfigError as error:
             log.error("reload refused, nothing has changed", extra=fields(reason=error))  # noqa: TRY400 - the message says all
             return
-        if config.gateway != self._config.gateway:
-            log.warning("[gateway] has changed, which takes effect when serve is started again")
-            config = msgspec.structs.replace(config, gateway=self._config.gateway)
+        now = self._config
+        if (config.gateway, config.http) != (now.gateway, now.http):
+            log.warning("[gateway] or [http] has changed: takes effect when serve is started again")
+            config = msgspec.structs.replace(config, gateway=now.gateway, http=now.http)
         self._next_config = config
         places = self._workers[: self._count_after(config)]
         log.info("rolling", extra=fields(workers=len(places)))

@@ -58,10 +58,11 @@ class Stopping:
                 end_at = min(end_at, self._clock() + QUICK_STOP_S)
                 for child in [*alive, *later]:
                     child.send(signal.SIGQUIT)
+        for child in alive:
+            log.warning("killed", extra=fields(child=child.place, pid=child.pid))
+            child.send(signal.SIGKILL)
+        # Only now: the end of one must not be waited for while others have their time prolonged.
         for child in children:
-            if child.is_alive:
-                log.warning("killed", extra=fields(child=child.place, pid=child.pid))
-                child.send(signal.SIGKILL)
             child.forget()
 
     def _wait(self, children: Sequence[Child], timeout_ms: int) -> None:

@@ -52,8 +52,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     """One client: reads one request, gives one answer."""
 
     server: _Server
-    server_version = "zeropool"
-    sys_version = ""
+    error_content_type = _TEXT
+    error_message_format = "%(message)s\n"
+
+    def version_string(self) -> str:
+        """What the `Server` header says."""
+        return "zeropool"
 
     def handle(self) -> None:
         """Read the head as a whole, within one time limit; then parse and answer it."""
@@ -69,7 +73,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Answer a request."""
         respond = _RESPONSES.get(self.path.partition("?")[0])
         if respond is None:
-            self._send(HTTPStatus.NOT_FOUND, _TEXT, b"see /metrics, /healthz, /readyz\n")
+            self._send(HTTPStatus.NOT_FOUND, _TEXT, b"see /, /metrics, /healthz, /readyz\n")
             return
         try:
             snapshot = self.server.inquiry.ask(LOOP_TIMEOUT_S)

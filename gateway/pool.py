@@ -173,7 +173,8 @@ class Pool:
             self._dispatcher.worker_lost(worker_id)
         self._retirement.left(worker, self._now)
         self._commands.append(Disconnect(worker_id))
-        self._log(note, worker=worker_id, pid=worker.pid, unanswered=unanswered, jobs=told)
+        which = {"jobs": told} if told else {}
+        self._log(note, worker=worker_id, pid=worker.pid, unanswered=unanswered, **which)
 
     def _charge(self, lost: Worker) -> None:
         """The time until a worker's death is its model's: no result will ever tell of it."""

@@ -140,7 +140,7 @@ STATUS = {
 def test_a_status_has_a_line_for_the_gateway_each_model_and_each_worker():
     assert printed(print_status, STATUS).splitlines() == [
         "zeropool 0.1.0 ready for 12 s: 2 clients, 3 open calls, 45.7 calls/s",
-        "  model iris: 1 workers, 0 waiting 0.0123 ms/row ok=7 error=1",
+        "  model iris: 1 worker, 0 waiting 0.0123 ms/row ok=7 error=1",
         "  model new: 0 workers, 4 waiting",
         "  worker a1: ready pid 77 on box, 2 in flight, 8 rows in 0.3 s",
     ]

@@ -287,3 +287,9 @@ def test_a_reader_that_has_seen_enough_is_no_error(answers, monkeypatch, tmp_pat
         monkeypatch.setattr(sys, "stdout", out)
 
         assert main.main(["call", "m"]) == main.EXIT_ERROR
+
+
+def test_a_gateway_that_cannot_be_connected_to_is_a_mistake_in_the_options(capsys):
+    assert "foo: expected tcp://HOST:PORT or ipc://PATH" in refusal(
+        capsys, "models", "--connect", "foo"
+    )
