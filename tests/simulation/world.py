@@ -219,5 +219,9 @@ class World:
         core = self.gateway.core
         if not self.gateway.is_up or core.session.open_channels or len(core.dispatcher.ledger):
             return False
+        self.gateway.count_unread()
+        if core.unread_bytes:
+            # That a client has vanished is seen when its replies are next tried.
+            return False
         ready = {worker.worker_id for worker in core.fleet if worker.state.value == "ready"}
         return ready == {worker.name for worker in self.workers if worker.is_alive}
