@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 from harness import Service, free_endpoint, model_tables, wait_until
 from overload.books import Books, Demand, milliseconds, total
+from overload.hostile import LARGE_REPLY_BYTES
 from overload.report import Report, parser
 from overload.rig import MIB, Child, Watch, mib, run_callers, service
 
@@ -68,9 +69,14 @@ class Kind:
 _PER_SENDER = 2 * (MAX_REQUEST_BYTES + MIB)
 _LOOKED_AT_BYTES = 16 * MIB
 _ENDLESS_BYTES = 4 * _PER_SENDER + _LOOKED_AT_BYTES
+#: For each connection libzmq holds so many replies that its client does not read, and the gateway
+#: what else it may; beside them are the results on their way from the workers.
+_LIBZMQ_REPLIES = 64
+_PER_READER = _LIBZMQ_REPLIES * LARGE_REPLY_BYTES + MAX_UNREAD_BYTES
+_UNREAD_BYTES = BUDGET_MARGIN * 4 * _PER_READER
 KINDS = (
-    Kind("unread", 2, 2, BUDGET_MARGIN * BUDGET_BYTES),
-    Kind("slow", 2, 2, BUDGET_MARGIN * BUDGET_BYTES),
+    Kind("unread", 2, 2, _UNREAD_BYTES),
+    Kind("slow", 2, 2, _UNREAD_BYTES),
     Kind("streams", 2, 2, BUDGET_MARGIN * BUDGET_BYTES),
     Kind("silent", 4, 250, 64 * MIB),
     Kind("endless", 1, 4, _ENDLESS_BYTES),
