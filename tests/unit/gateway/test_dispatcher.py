@@ -735,10 +735,10 @@ def test_a_call_that_would_have_to_wait_beyond_its_deadline_is_refused_at_once(d
     for name in ("1", "2", "3"):
         submit(name)
     dispatcher.queues["double"].observe(1, 2.0)
-    dispatcher.check_room("double", ME, 10, 6.0)
-    message = r"double: a wait of 6.0 s exceeds the 5.9 s that are left; retry_after_s=6.00"
+    dispatcher.check_room("double", ME, 10, 6.7)
+    message = r"double: a wait of 6.00 s is too long for the 6.60 s left; retry_after_s=6.00"
     with pytest.raises(Overloaded, match=message):
-        dispatcher.check_room("double", ME, 10, 5.9)
+        dispatcher.check_room("double", ME, 10, 6.6)
 
 
 def test_more_bytes_than_may_be_held_are_refused(dispatcher, submit):
