@@ -58,6 +58,8 @@ class Oracle:
         self._stirred: dict[int, Request] = {}
         # Of the workers:
         self._starts: dict[Row, int] = {}
+        #: Workers that said in this step that they drain: others may have been let go before that.
+        self._said_so_now: set[str] = set()
         self.errors: Counter[str] = Counter()
         self.counts = {"answers": 0, "errors": 0, "redispatched": 0, "stale": 0}
 
@@ -241,6 +243,7 @@ class Oracle:
             worker = self._workers.get(message.worker)
             if worker is not None:
                 worker.is_draining = True
+                self._said_so_now.add(message.worker)
 
     def _settle(self, message: jobs.Results) -> None:
         if message.gateway != self.incarnation or message.worker not in self._workers:
@@ -319,7 +322,8 @@ class Oracle:
 
     def _retires(self, worker_id: str) -> None:
         """Spent workers are replaced one at a time."""
-        if any(each.is_draining for name, each in self._workers.items() if name != worker_id):
+        others = self._workers.keys() - self._said_so_now - {worker_id}
+        if any(self._workers[name].is_draining for name in others):
             raise Broken(f"{worker_id} is let go while another one leaves")
         worker = self._workers.get(worker_id)
         if worker is not None:
@@ -426,6 +430,7 @@ class Oracle:
 
     def stepped(self, gateway: Gateway, now: float) -> None:
         """The gateway has done a step, and what it commanded was carried out."""
+        self._said_so_now.clear()
         if self._uncancelled:
             flight = next(iter(self._uncancelled.values()))
             raise Broken(f"job {flight.job_id} is not cancelled though {flight.request} is over")
