@@ -29,6 +29,8 @@ WORKER_PING_TIMEOUT_MS = 2_000
 SEND_HIGH_WATER = 10_000
 #: Messages taken from the workers before others get their turn; each holds a batch of results.
 MAX_DRAIN = 16
+#: The same in bytes: a megabyte costs the loop 0.4 ms, in which nobody else is served.
+MAX_DRAIN_BYTES = 4 * MIB
 #: Messages of one worker that libzmq holds here; more wait in the worker.
 RECEIVE_HIGH_WATER = 64
 HANDSHAKE_TIMEOUT_MS = 5_000
@@ -190,17 +192,21 @@ class WorkerPort:
         try:
             if self._watch.is_skipping and not self._watch.skip_message():
                 return
-            for _ in range(MAX_DRAIN):
+            taken = taken_bytes = 0
+            while taken < MAX_DRAIN and taken_bytes < MAX_DRAIN_BYTES:
                 frame = receive(_NOBLOCK, copy=False)
+                taken += 1
                 try:  # noqa: SIM105 - as for clients
                     seen(frame.get(_SOURCE_FD))
                 except zmq.ZMQError:
                     # libzmq cannot tell for a peer that speaks ZMTP 1 or 2.
                     pass
                 if not frame.more:
+                    message = frame.bytes
+                    taken_bytes += len(message)
                     if self._is_traced:
-                        log_to_gateway(log, "result taken", frame.bytes)
-                    self._core.worker_message(frame.bytes, now)
+                        log_to_gateway(log, "result taken", message)
+                    self._core.worker_message(message, now)
                     continue
                 # Every message of the protocol is one frame.
                 self._core.dropped["worker_malformed"] += 1
@@ -209,7 +215,7 @@ class WorkerPort:
         except zmq.Again:
             self._watch.took_all()
         else:
-            self._watch.took(MAX_DRAIN)
+            self._watch.took(taken)
 
     def _take_link_events(self, now: float) -> None:
         for fd, _ in self._link_events.poll(0):

@@ -17,9 +17,10 @@ from zeropool.shared import jobs
 #: MiB. A connection that breaks with more than that on its way loses the oldest of it.
 MAX_KEPT_BYTES = 64 * 1024 * 1024
 
-#: Results that travel in one message, unless a single one is larger. A gateway hangs up on a worker
-#: whose frame is larger than it takes: 464 MiB, with its default limits.
-MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+#: Results that travel in one message, unless a single one is larger: while a gateway takes one, it
+#: serves nobody else. It hangs up on a worker whose frame is larger than it takes: 464 MiB, with
+#: its default limits.
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 #: Stands for a frame that was let go.
 _LET_GO = b""

@@ -63,12 +63,8 @@ class Kind:
         return self.processes * self.each
 
 
-#: An unfinished message of a connection may be as large as a request, and is held once more while
-#: it is put together; a frame may be larger by a margin, and the gateway looks at its size when it
-#: has grown by so much.
-_PER_SENDER = 2 * (MAX_REQUEST_BYTES + MIB)
-_LOOKED_AT_BYTES = 16 * MIB
-_ENDLESS_BYTES = 4 * _PER_SENDER + _LOOKED_AT_BYTES
+#: Whoever never ends is hung up on when the gateway has grown by so much beyond what it knows.
+_ENDLESS_BYTES = 256 * MIB
 #: For each connection libzmq holds so many replies that its client does not read, and the gateway
 #: what else it may; beside them are the results on their way from the workers.
 _LIBZMQ_REPLIES = 64
