@@ -327,6 +327,12 @@ class Client:
 
     def _flush(self) -> None:
         self._collect()
+        if not self._unsent:
+            return
+        # What is sent now must not be taken for lost by the news of an earlier connection's end.
+        self._take_connection_events()
+        if not self._is_connected:
+            return
         try:
             while self._unsent:
                 self._socket.send_multipart([b"", self._unsent[0]], zmq.NOBLOCK)
