@@ -161,6 +161,8 @@ def test_a_failed_prediction_has_a_line_with_its_job_and_not_its_data(observed):
 
 def test_at_info_no_call_has_a_line(observed):
     service = observed(model_tables("fixture_models.plain.EchoModel")).ready()
+    # The gateway tells of each worker too, maybe after `serve` has told that all are there.
+    service.wait_for_output("gateway: worker ready", times=2)
     lines = service.output.count("\n")
     with Client(service.endpoint) as client:
         for number in range(50):
