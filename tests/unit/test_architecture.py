@@ -73,6 +73,7 @@ ALLOWED_WORLDLY = {
     "shared/trail.py": {"logging"},
     # The commands: processes, terminals, exit codes.
     "cli/main.py": {"os", "pathlib"},
+    "cli/options.py": {"pathlib"},
     "cli/call.py": {"zmq", "zerorpc"},
     "cli/children.py": {"ctypes", "os", "pathlib", "signal"},
     "cli/processes.py": {"multiprocess", "os", "pathlib", "signal"},

@@ -7,8 +7,8 @@ from importlib import metadata
 
 import pytest
 
-from zeropool.cli import call, main
-from zeropool.cli.main import OPTION_NAMES
+from zeropool.cli import call, main, options
+from zeropool.cli.options import OPTION_NAMES
 from zeropool.shared import config as configuration
 from zeropool.shared.config import Config
 from zeropool.shared.errors import ConfigError
@@ -25,7 +25,7 @@ def _elsewhere(tmp_path, monkeypatch):
 
 
 def options_of(*argv):
-    return main._parse(argv)
+    return options.parse(argv)
 
 
 def load(*argv):
@@ -89,14 +89,14 @@ def test_every_option_of_the_table_is_an_option_of_a_command_and_a_setting():
 def _subparsers():
     (action,) = (
         action
-        for action in main._parser()._actions
+        for action in options.parser()._actions
         if isinstance(action, argparse._SubParsersAction)
     )
     return action.choices
 
 
 def test_the_commands_are_those_that_are_tested_here():
-    assert tuple(_subparsers()) == COMMANDS
+    assert tuple(_subparsers()) == tuple(main.COMMANDS) == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
