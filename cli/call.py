@@ -12,7 +12,7 @@ import zmq
 
 from zeropool.client import Client, RetryPolicy
 from zeropool.shared.errors import ZeropoolError
-from zeropool.shared.model import model_of
+from zeropool.shared.methods import model_of
 
 #: Nobody who waits at a terminal wants the default timeout to learn that nothing is there.
 CONNECT_TIMEOUT_S = 3.0

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
-from zeropool.shared.backoff import Backoff
+import msgspec
+
 from zeropool.shared.errors import Draining, Overloaded, WorkerLost
-from zeropool.shared.model import model_of
+from zeropool.shared.methods import model_of
 from zeropool.shared.wire.event import RemoteFailure
 
 #: What a gateway answers without changing anything.
@@ -25,8 +25,7 @@ MOST_REPEATS_OF_LOST = 1
 _RETRY_AFTER = re.compile(r"retry_after_s=(\d{1,9}(?:\.\d{1,9})?)\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(msgspec.Struct, frozen=True):
     """Repeats calls that failed for want of capacity or of a living server.
 
     Those are calls that were answered with `Overloaded`, `Draining` or `WorkerLost` (once), and
@@ -57,6 +56,8 @@ class Tries:
     """The tries of one call."""
 
     def __init__(self, policy: RetryPolicy, deadline: float = math.inf) -> None:
+        from zeropool.shared.backoff import Backoff  # noqa: PLC0415 - tenacity loads asyncio
+
         self._backoff = Backoff(policy.first_wait_s, policy.longest_wait_s)
         self._deadline = deadline
         self._lost_workers = 0

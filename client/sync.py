@@ -20,7 +20,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from zeropool.client.retry import RetryPolicy, Tries
 from zeropool.shared.errors import DeadlineExceeded
-from zeropool.shared.model import STREAM_SUFFIX
+from zeropool.shared.methods import STREAM_SUFFIX
 from zeropool.shared.polling import poll_timeout_ms
 from zeropool.shared.wire.channel import Channel
 from zeropool.shared.wire.event import RemoteFailure

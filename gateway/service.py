@@ -17,13 +17,8 @@ import msgspec
 
 from zeropool.shared.arguments import arguments, check_count
 from zeropool.shared.errors import PayloadTooLarge, UnknownMethod, UnknownModel, ZeropoolError
-from zeropool.shared.model import (
-    BATCH_SUFFIX,
-    CALL_SUFFIX,
-    STREAM_SUFFIX,
-    ModelInfo,
-    model_of,
-)
+from zeropool.shared.methods import BATCH_SUFFIX, CALL_SUFFIX, STREAM_SUFFIX, model_of
+from zeropool.shared.model import ModelInfo
 
 #: The gateway's own methods take a name at most; nobody needs more for one.
 MAX_ARGUMENT_BYTES = 64 * 1024

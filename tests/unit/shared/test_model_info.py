@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from zeropool.shared.model import ModelInfo, model_of
+from zeropool.shared.model import ModelInfo
 
 IRIS = ModelInfo(
     qualified_name="iris_model",
@@ -52,21 +52,6 @@ def test_model_info_comes_back_from_msgpack():
 def test_model_info_is_frozen():
     with pytest.raises(AttributeError):
         IRIS.timeout_s = 1.0
-
-
-@pytest.mark.parametrize(
-    ("method", "model"),
-    [
-        ("iris_predict", "iris"),
-        ("iris_predict_batch", "iris"),
-        ("iris_predict_stream", "iris"),
-        ("x_predict_predict", "x_predict"),
-        ("get_models", None),
-        ("predict", None),
-    ],
-)
-def test_a_models_method_names_its_model(method, model):
-    assert model_of(method) == model
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,123 @@
+"""One call of a client, from its arguments to its outcome. No I/O, no clock.
+
+A record that the core writes and whoever waits reads: times are monotonic seconds, values stay
+msgpack bytes until somebody wants them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from zeropool.shared.wire.event import RemoteFailure
+from zeropool.shared.wire.flow import DEFAULT_SLOTS, ReadWindow
+
+if TYPE_CHECKING:
+    from zeropool.client.link import Link
+    from zeropool.client.retry import Tries
+
+
+class Answered(msgspec.Struct, frozen=True, gc=False):
+    """The call ended well. ``args`` is the packed argument array of the answer."""
+
+    args: bytes
+
+
+class Ended(msgspec.Struct, frozen=True, gc=False):
+    """The stream is complete."""
+
+
+class Failed(msgspec.Struct, frozen=True, gc=False):
+    """The server answered with an error."""
+
+    failure: RemoteFailure
+
+
+class Lost(msgspec.Struct, frozen=True, gc=False):
+    """The server fell silent, the connection broke, or the client was closed."""
+
+    reason: str
+
+
+class Expired(msgspec.Struct, frozen=True, gc=False):
+    """There was no answer in time."""
+
+
+Outcome = Answered | Ended | Failed | Lost | Expired
+
+
+class Call:
+    """One call. Its owner makes it and reads it; all else is the core's to write.
+
+    Args:
+        method: the name that is called.
+        args: the packed array of arguments.
+        deadline: when its caller gives it up, unless an answer or an item has come.
+        sends_deadline: whether the server is told how much time there is.
+        slots: most items of a stream that wait for their reader here.
+        tries: how often to repeat it; None: not at all.
+        owner: the shell's own: whom to tell. The core never looks at it.
+    """
+
+    __slots__ = (
+        "args",
+        "channel_id",
+        "deadline",
+        "heard_at",
+        "is_stream",
+        "items",
+        "link",
+        "method",
+        "outcome",
+        "owner",
+        "repeat_at",
+        "sends_deadline",
+        "since",
+        "slots",
+        "tries",
+        "window",
+    )
+
+    def __init__(  # noqa: PLR0913 - what a caller may say of a call
+        self,
+        method: str,
+        args: bytes,
+        *,
+        deadline: float = math.inf,
+        sends_deadline: bool = False,
+        slots: int = DEFAULT_SLOTS,
+        tries: Tries | None = None,
+        owner: Any = None,  # noqa: ANN401 - the shell's own
+    ) -> None:
+        self.method = method
+        self.args = args
+        self.deadline = deadline
+        self.sends_deadline = sends_deadline
+        self.slots = slots
+        self.tries = tries
+        self.owner: Any = owner
+        #: How it ended; None while it has not. A stream's items come before it.
+        self.outcome: Outcome | None = None
+        #: Items that have arrived and were not taken; None until the first one.
+        self.items: deque[bytes] | None = None
+        self.is_stream = False
+        #: The connection that it went to; None while it waits for one.
+        self.link: Link | None = None
+        self.channel_id = b""
+        self.window: ReadWindow | None = None
+        self.since = 0.0
+        self.heard_at: float | None = None
+        #: When to try again; 0 unless it waits for that.
+        self.repeat_at = 0.0
+
+    def __repr__(self) -> str:
+        unread = len(self.items) if self.items else 0
+        return f"<Call {self.method} outcome={self.outcome} unread={unread}>"
+
+    @property
+    def has_news(self) -> bool:
+        """There is an outcome, or an item to take."""
+        return self.outcome is not None or bool(self.items)

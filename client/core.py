@@ -1,0 +1,389 @@
+"""What a client decides: which call goes where, when to beat, to repeat, to fail over, to give up.
+
+Many calls are in flight on one connection for each server's address. No I/O, no clock, no thread:
+a shell owns the sockets, passes `now` (monotonic seconds), and does as it is told. It is driven so:
+
+- `add(endpoint)` makes a `Link`; nothing is connected before there is a call for it, or `connect`.
+- `submit(call, now)` takes a `Call`. `give_up(call)` forgets it: it timed out for its owner alone,
+  or a stream's reader has left.
+- After anything that was called, carry out `take_commands()`: `Connect(link)`, then report
+  `connected(link, now)` or `disconnected(link, now, reason)`; or `HangUp(link)`, for which
+  nothing is reported. Then send `link.take_outgoing()` of each link that `has_outgoing` in order;
+  whatever was taken counts as sent, so keep what the socket does not take, and take no more before
+  that has left: what waits in the link is bounded, and can still go elsewhere.
+- `received(link, data, now)` takes bytes from the socket, of any length. Take what lies there
+  before the first request after a rest (`is_stale`): what is sent must not be lost by news of a
+  connection's end that was there before. Take it before `tick`, too: a server that spoke was not
+  silent.
+- `wake_at` is when `tick(now)` has something to do; it only ever comes too early.
+
+`received`, `disconnected`, `tick` and `close` return the calls that have news, in order, perhaps
+more than once: `call.outcome` is set, or `call.items` has grown. Take items off with `popleft`,
+then `read(call)` for the next ones. `call.owner` is the shell's own place for whom to tell.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from zeropool.client.call import Call, Expired, Failed, Lost
+from zeropool.client.link import Link, State
+from zeropool.client.vigil import Vigil
+from zeropool.client.waiting import MAX_UNSENT_BYTES, Waiting
+from zeropool.shared.errors import Draining, ProtocolError
+from zeropool.shared.wire.event import MessageIds
+from zeropool.shared.wire.heartbeat import BEAT_INTERVAL_S
+
+#: A server that accepts connections and does not speak is frozen, or no server.
+HANDSHAKE_S = 5.0
+#: A gateway restarts in a few seconds; until then the others are asked.
+AVOID_DRAINING_S = 2.0
+#: Nothing was lost yet that came and went within this time; looking costs a system call.
+FRESH_S = 0.001
+CLOSED = Lost("the client was closed")
+
+
+class Connect(msgspec.Struct, frozen=True):
+    """Connect to the link's endpoint."""
+
+    link: Link
+
+
+class HangUp(msgspec.Struct, frozen=True):
+    """Close the link's connection; the core has dropped it already."""
+
+    link: Link
+
+
+Command = Connect | HangUp
+
+
+class Core:
+    """All calls and connections of one client.
+
+    Args:
+        heartbeat_s: seconds between heartbeats, one timer for all calls; after three without any of
+            the server's a call is lost. None: nothing is sent, and nothing missed.
+        is_passive: heartbeats of a call begin with the server's first one.
+        max_unsent_bytes: of requests that no server has taken.
+    """
+
+    def __init__(
+        self,
+        *,
+        heartbeat_s: float | None = BEAT_INTERVAL_S,
+        is_passive: bool = False,
+        max_unsent_bytes: int = MAX_UNSENT_BYTES,
+        ids: MessageIds | None = None,
+    ) -> None:
+        self.links: list[Link] = []
+        #: When `tick` has something to do; it may come early, never late.
+        self.wake_at = math.inf
+        self._vigil = Vigil(heartbeat_s, is_passive=is_passive)
+        self._ids = ids or MessageIds()
+        self._waiting = Waiting(max_unsent_bytes)
+        # A set that keeps its order: calls that wait for their repetition.
+        self._paused: dict[Call, None] = {}
+        self._commands: list[Command] = []
+        self._is_closed = False
+        self._is_wanted = False
+
+    def __repr__(self) -> str:
+        ready = sum(link.state is State.READY for link in self.links)
+        return f"<Core links={ready}/{len(self.links)} open={self.open_calls}>"
+
+    @property
+    def open_calls(self) -> int:
+        """Calls without an outcome."""
+        return sum(len(link.calls) for link in self.links) + len(self._waiting) + len(self._paused)
+
+    @property
+    def is_connected(self) -> bool:
+        """A server is there."""
+        return any(link.state is State.READY for link in self.links)
+
+    @property
+    def is_pressing(self) -> bool:
+        """Something is to be done as soon as the sockets allow it: shake hands, or send."""
+        return any(link.has_outgoing or link.state in _UNDER_WAY for link in self.links)
+
+    def take_commands(self) -> list[Command]:
+        """What the shell is to do now, in order."""
+        commands, self._commands = self._commands, []
+        return commands
+
+    # Addresses and connections
+
+    def add(self, endpoint: str) -> Link:
+        """Know one more server."""
+        link = Link(endpoint, self._ids)
+        self.links.append(link)
+        return link
+
+    def remove(self, endpoint: str, now: float) -> list[Call]:
+        """Know a server no more; return the calls that are lost with it."""
+        news: list[Call] = []
+        for link in [link for link in self.links if link.endpoint == endpoint]:
+            if link.state is not State.DOWN:
+                self._commands.append(HangUp(link))
+            news += self._drop(link, now, "the client has disconnected")
+            self.links.remove(link)
+        return news
+
+    def connect(self, now: float) -> None:
+        """Connect without a call, too, and go on trying."""
+        self._is_wanted = True
+        self._connect(now)
+
+    def connected(self, link: Link, now: float) -> None:
+        """The shell has done as `Connect` says: bytes can flow."""
+        link.open(now)
+
+    def is_stale(self, link: Link, now: float) -> bool:
+        """The connection has rested: look for its end before the next request is sent on it."""
+        return link.state is State.READY and now - link.is_used_at > FRESH_S
+
+    def received(self, link: Link, data: bytes, now: float) -> list[Call]:
+        """Bytes have come; return the calls that have news."""
+        was_ready = link.state is State.READY
+        try:
+            news = link.receive(data, now)
+        except ProtocolError as error:
+            self._commands.append(HangUp(link))
+            return self.disconnected(link, now, str(error))
+        if not was_ready and link.state is State.READY:
+            link.failures = 0
+            link.failure = ""
+            link.give_up_at = math.inf
+            for call in self._waiting.take():
+                self._place(call, now)
+        return self._settled(news, now)
+
+    def disconnected(self, link: Link, now: float, reason: str) -> list[Call]:
+        """The connection has ended, or could not be made; return the calls that have news."""
+        link.fail(reason, now)
+        news = self._drop(link, now, "the connection broke")
+        self._connect(now)
+        return news
+
+    def _drop(self, link: Link, now: float, reason: str) -> list[Call]:
+        unsent = set(link.unsent)
+        link.unsent.clear()
+        lost = Lost(reason)
+        news: list[Call] = []
+        for call in link.drop():
+            if call in unsent and not self._is_closed:
+                self._place(call, now)
+            else:
+                call.outcome = lost
+                news.append(call)
+        return self._settled(news, now)
+
+    def _connect(self, now: float) -> None:
+        """Connect what is down and may be tried again, as long as somebody wants it."""
+        if not (self._is_wanted or self.open_calls):
+            return
+        for link in self.links:
+            if link.state is not State.DOWN:
+                continue
+            if link.connect_at <= now:
+                link.state = State.CONNECTING
+                link.give_up_at = now + HANDSHAKE_S
+                self._commands.append(Connect(link))
+                self._wake_by(link.give_up_at)
+            else:
+                self._wake_by(link.connect_at)
+
+    # Calls
+
+    def submit(self, call: Call, now: float) -> None:
+        """Take a call.
+
+        Raises:
+            Overloaded: too much waits for a server already.
+        """
+        link = self._chosen(now)
+        if link is None:
+            self._waiting.check_room(call)
+        elif link.unsent_bytes:
+            self._waiting.check_room(call, link.unsent_bytes)
+        call.since = now
+        self._vigil.begin(now)
+        self.wake_at = min(self.wake_at, call.deadline, self._vigil.due_at)
+        if link is None:
+            self._wait(call, now)
+        else:
+            link.send(call, now)
+
+    def read(self, call: Call) -> None:
+        """The reader of a stream wants more."""
+        if call.link is not None and call.outcome is None:
+            call.link.grant(call)
+
+    def give_up(self, call: Call) -> None:
+        """Nobody waits for this call any more: forget it, and do not send it."""
+        if call.link is not None:
+            call.link.calls.pop(call.channel_id, None)
+        elif call in self._waiting:
+            self._waiting.remove(call)
+        self._paused.pop(call, None)
+
+    def close(self) -> list[Call]:
+        """End everything; return the calls that are lost with it."""
+        self._is_closed = True
+        self._is_wanted = False
+        news = [*self._waiting.take(), *self._paused]
+        self._paused.clear()
+        for link in self.links:
+            if link.state is not State.DOWN:
+                self._commands.append(HangUp(link))
+            news += link.drop()
+        for call in news:
+            call.outcome = CLOSED
+        self._vigil.rest()
+        self.wake_at = math.inf
+        return news
+
+    def _chosen(self, now: float) -> Link | None:
+        """The server that has the next call: the least busy one, of those the least used."""
+        if len(self.links) == 1:
+            link = self.links[0]
+            return link if link.state is State.READY else None
+        if any(link.state is State.DOWN and link.connect_at <= now for link in self.links):
+            self._connect(now)
+        ready = [link for link in self.links if link.state is State.READY]
+        if not ready:
+            return None
+        return min(ready, key=lambda link: (link.avoid_until > now, len(link.calls), link.requests))
+
+    def _place(self, call: Call, now: float) -> None:
+        link = self._chosen(now)
+        if link is None:
+            self._wait(call, now)
+        else:
+            link.send(call, now)
+
+    def _wait(self, call: Call, now: float) -> None:
+        call.link = None
+        self._waiting.add(call)
+        self._connect(now)
+
+    def _settled(self, news: list[Call], now: float) -> list[Call]:
+        """Take out what is to be repeated."""
+        for call in news:
+            if type(call.outcome) in _REPEATED:
+                return [call for call in news if not self._repeats(call, now)]
+        return news
+
+    def _repeats(self, call: Call, now: float) -> bool:
+        outcome = call.outcome
+        if isinstance(outcome, Failed) and outcome.failure.name == Draining.wire_name and call.link:
+            call.link.avoid_until = now + AVOID_DRAINING_S
+        if call.tries is None or call.is_stream or not isinstance(outcome, Failed | Lost):
+            return False
+        if isinstance(outcome, Lost):
+            again_at = call.tries.after_loss(now)
+        else:
+            again_at = call.tries.after_failure(outcome.failure, now)
+        if again_at is None:
+            return False
+        call.outcome = call.link = None
+        call.repeat_at = again_at
+        self._paused[call] = None
+        self._wake_by(again_at)
+        return True
+
+    # Time
+
+    def tick(self, now: float) -> list[Call]:
+        """Do what is due: beat, miss the server, repeat, give up; return the calls with news."""
+        if now < self.wake_at:
+            return []
+        self.wake_at = math.inf
+        news = self._hang_up_on_the_silent(now)
+        news += self._settled(self._expired(now), now)
+        self._beat(now)
+        missed = self._missed(now)
+        silent = [call.link for call in missed]
+        news += self._settled(missed, now)
+        news += self._hang_up_on_the_lost(silent, now)
+        for call in [call for call in self._paused if call.repeat_at <= now]:
+            del self._paused[call]
+            call.since = now
+            self._place(call, now)
+        for call in self._paused:
+            self._wake_by(call.repeat_at)
+        self._connect(now)
+        self._wake_by(self._vigil.due_at)
+        return news
+
+    def _wake_by(self, at: float) -> None:
+        self.wake_at = min(self.wake_at, at)
+
+    def _all(self) -> list[Call]:
+        return [*self._waiting.calls, *self._paused, *self._sent()]
+
+    def _sent(self) -> list[Call]:
+        return [call for link in self.links for call in link.calls.values()]
+
+    def _hang_up_on_the_silent(self, now: float) -> list[Call]:
+        news: list[Call] = []
+        for link in self.links:
+            if link.give_up_at <= now:
+                self._commands.append(HangUp(link))
+                reason = f"nobody answers there within {HANDSHAKE_S:g} s"
+                news += self.disconnected(link, now, reason)
+            else:
+                self._wake_by(link.give_up_at)
+        return news
+
+    def _expired(self, now: float) -> list[Call]:
+        expired = []
+        for call in self._all():
+            if call.deadline <= now:
+                self.give_up(call)
+                call.outcome = Expired()
+                expired.append(call)
+            else:
+                self._wake_by(call.deadline)
+        return expired
+
+    def _beat(self, now: float) -> None:
+        if not self.open_calls:
+            self._vigil.rest()
+        for call in self._vigil.due(self._sent(), now):
+            if call.link is not None:
+                call.link.beat(call)
+
+    def _missed(self, now: float) -> list[Call]:
+        """Calls whose server has fallen silent."""
+        missed = []
+        for call in [*self._waiting.calls, *self._sent()]:
+            lost_at = self._vigil.lost_at(call)
+            if lost_at > now:
+                self._wake_by(lost_at)
+                continue
+            self.give_up(call)
+            call.outcome = Lost(self._silence(call))
+            missed.append(call)
+        return missed
+
+    def _hang_up_on_the_lost(self, silent: list[Link | None], now: float) -> list[Call]:
+        """Where not only one call but the whole server is silent, another may answer."""
+        news: list[Call] = []
+        for link in self.links:
+            if link in silent and now - link.heard_at >= self._vigil.patience_s:
+                self._commands.append(HangUp(link))
+                news += self.disconnected(link, now, "the server fell silent")
+        return news
+
+    def _silence(self, call: Call) -> str:
+        said = f"Lost remote after {self._vigil.patience_s:g}s heartbeat"
+        failures = [link.failure for link in self.links if link.failure]
+        return said if call.link is not None or not failures else f"{said}: {failures[0]}"
+
+
+_REPEATED = (Failed, Lost)
+_UNDER_WAY = (State.CONNECTING, State.OPEN)

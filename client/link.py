@@ -1,0 +1,255 @@
+"""One connection to one server: the calls that are in flight on it, and bytes both ways.
+
+Knows how calls, credit and heartbeats become ZeroRPC events, and what the events that come back
+mean for a call. Refuses to know which call goes where, when a heartbeat is due, and who moves the
+bytes: see `core`. Times are monotonic seconds.
+Source: ZeroRPC v3 as spoken by zerorpc-python 0.6.3.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections import deque
+
+import msgspec
+
+from zeropool.client.call import Answered, Call, Ended, Expired, Failed, Lost
+from zeropool.client.zmtp import Zmtp, frame_message
+from zeropool.shared.errors import DeadlineExceeded, ProtocolError
+from zeropool.shared.wire import event as wire
+from zeropool.shared.wire.event import DECODE_ERRORS, MessageIds
+from zeropool.shared.wire.flow import ReadWindow
+
+#: Waits between tries to connect: libzmq's first one is 100 ms, and does not grow.
+FIRST_RECONNECT_S = 0.02
+LONGEST_RECONNECT_S = 1.0
+_MOST_DOUBLINGS = 10
+
+
+class State(enum.Enum):
+    """How far a connection is."""
+
+    #: There is none; `connect_at` says when to try.
+    DOWN = "down"
+    #: The shell was told to connect.
+    CONNECTING = "connecting"
+    #: Bytes can flow; the server has not said that it is ready.
+    OPEN = "open"
+    READY = "ready"
+
+
+class _Header(msgspec.Struct, gc=False):
+    """All that the header of an answer has to say to its caller."""
+
+    response_to: msgspec.Raw = msgspec.Raw(b"")
+
+
+_EVENT = msgspec.msgpack.Decoder(tuple[_Header, str, msgspec.Raw])
+_OVER_CREDIT = Lost("the server sent more items than it was allowed to")
+
+
+class Link:
+    """The connection to one endpoint, or its absence."""
+
+    __slots__ = (
+        "_ids",
+        "_out",
+        "_zmtp",
+        "avoid_until",
+        "calls",
+        "connect_at",
+        "dropped",
+        "endpoint",
+        "failure",
+        "failures",
+        "give_up_at",
+        "heard_at",
+        "is_used_at",
+        "requests",
+        "state",
+        "unsent",
+        "unsent_bytes",
+    )
+
+    def __init__(self, endpoint: str, ids: MessageIds) -> None:
+        self.endpoint = endpoint
+        self.state = State.DOWN
+        #: Calls without an outcome whose request is on this connection.
+        self.calls: dict[bytes, Call] = {}
+        #: When to connect again, while it is down.
+        self.connect_at = 0.0
+        #: Until when a server that is not ready has time to be.
+        self.give_up_at = math.inf
+        #: Until when other servers are preferred.
+        self.avoid_until = 0.0
+        #: When the last bytes came or went.
+        self.heard_at = 0.0
+        self.is_used_at = 0.0
+        #: Why there is no connection; empty where none was lost or refused.
+        self.failure = ""
+        #: Tries in a row that made no connection.
+        self.failures = 0
+        #: Requests so far: of two servers with as many calls, the less used has the next.
+        self.requests = 0
+        #: Events that belonged to no call, or were none.
+        self.dropped = 0
+        #: Calls whose request the shell has not taken; they never left.
+        self.unsent: list[Call] = []
+        self.unsent_bytes = 0
+        self._ids = ids
+        self._out: list[bytes] = []
+        self._zmtp = Zmtp()
+
+    def __repr__(self) -> str:
+        return f"<Link {self.endpoint} {self.state.value} calls={len(self.calls)}>"
+
+    @property
+    def has_outgoing(self) -> bool:
+        """There are bytes for the shell to take."""
+        return bool(self._out)
+
+    def open(self, now: float) -> None:
+        """The shell has connected."""
+        self.state = State.OPEN
+        self.heard_at = self.is_used_at = now
+        self._zmtp = Zmtp()
+        self._reply()
+
+    def take_outgoing(self) -> bytes:
+        """What is to be sent now. Whatever is in it counts as sent."""
+        outgoing = b"".join(self._out)
+        self._out.clear()
+        self.unsent.clear()
+        self.unsent_bytes = 0
+        return outgoing
+
+    # Outgoing
+
+    def send(self, call: Call, now: float) -> None:
+        """Put a request on the connection."""
+        channel_id = self._ids()
+        timeout_s = max(0.0, call.deadline - now) if call.sends_deadline else None
+        request = wire.encode_request(channel_id, call.method, call.args, timeout_s)
+        message = frame_message(request)
+        call.link = self
+        call.channel_id = channel_id
+        call.heard_at = None
+        self.calls[channel_id] = call
+        self.requests += 1
+        self.is_used_at = now
+        self._out.append(message)
+        self.unsent.append(call)
+        self.unsent_bytes += len(message)
+
+    def beat(self, call: Call) -> None:
+        """Tell the server that somebody still waits for this call."""
+        self._out.append(frame_message(wire.encode_beat(self._ids(), call.channel_id)))
+
+    def grant(self, call: Call) -> None:
+        """Allow as many more items as there is room for."""
+        if call.window is None:
+            return
+        slots = call.window.refill(len(call.items) if call.items else 0)
+        if slots:
+            more = wire.encode_more(self._ids(), call.channel_id, slots)
+            self._out.append(frame_message(more))
+
+    # Incoming
+
+    def receive(self, data: bytes, now: float) -> list[Call]:
+        """Take bytes; return the calls that have news, once for each item or outcome.
+
+        Raises:
+            ProtocolError: the connection is of no more use.
+        """
+        self.heard_at = self.is_used_at = now
+        payloads = self._zmtp.receive(data)
+        if self._zmtp.replies:
+            self._reply()
+        if self.state is State.OPEN and self._zmtp.is_ready:
+            self.state = State.READY
+        news = []
+        for payload in payloads:
+            call = self._take(payload, now)
+            if call is not None:
+                news.append(call)
+        return news
+
+    def fail(self, reason: str, now: float) -> None:
+        """The connection has ended, or could not be made: say when to try again."""
+        self.failures += self.state is not State.READY
+        self.failure = reason
+        wait_s = FIRST_RECONNECT_S * 2.0 ** min(self.failures - 1, _MOST_DOUBLINGS)
+        # One that had been made is made again at once: as a rule somebody has restarted the server.
+        self.connect_at = now + (min(wait_s, LONGEST_RECONNECT_S) if self.failures else 0.0)
+
+    def drop(self) -> list[Call]:
+        """There is no connection any more: return the calls that were on it, oldest first."""
+        self.state = State.DOWN
+        self.give_up_at = math.inf
+        calls = list(self.calls.values())
+        self.calls.clear()
+        self._out.clear()
+        self.unsent_bytes = 0
+        return calls
+
+    def _reply(self) -> None:
+        self._out += self._zmtp.replies
+        self._zmtp.replies.clear()
+
+    def _take(self, payload: bytes, now: float) -> Call | None:
+        try:
+            header, name, raw = _EVENT.decode(payload)
+            channel_id, args = bytes(header.response_to), bytes(raw)
+        except DECODE_ERRORS:
+            try:
+                event = wire.decode_event(payload)
+            except ProtocolError:
+                self.dropped += 1
+                return None
+            channel_id, name, args = event.response_to, event.name, event.args
+        call = self.calls.get(channel_id)
+        if call is None:
+            # As a rule it comes for a call that was given up.
+            self.dropped += 1
+            return None
+        if name == wire.OK:
+            del self.calls[channel_id]
+            call.outcome = Answered(args)
+            return call
+        return self._take_other(call, name, args, now)
+
+    def _take_other(self, call: Call, name: str, args: bytes, now: float) -> Call | None:
+        if name == wire.HEARTBEAT:
+            call.heard_at = now
+            return None
+        if name == wire.STREAM:
+            return self._item(call, args)
+        if name == wire.STREAM_DONE:
+            call.outcome = Ended()
+        elif name == wire.ERR:
+            failure = wire.decode_failure(args)
+            # The server repeats what it was told; the caller knows it by its own name.
+            is_ours = failure.name == DeadlineExceeded.wire_name and now >= call.deadline
+            call.outcome = Expired() if is_ours else Failed(failure)
+        else:
+            self.dropped += name != wire.MORE
+            return None
+        del self.calls[call.channel_id]
+        return call
+
+    def _item(self, call: Call, value: bytes) -> Call:
+        if call.window is None or call.items is None:
+            call.window = ReadWindow(call.slots)
+            call.items = deque()
+            call.is_stream = True
+            # From here on the time is the reader's own affair.
+            call.deadline = math.inf
+        call.window.arrived()
+        if call.window.reserved < 0:
+            del self.calls[call.channel_id]
+            call.outcome = _OVER_CREDIT
+        else:
+            call.items.append(value)
+        return call

@@ -1,0 +1,106 @@
+"""ZMTP as a DEALER speaks it: greetings, frames, and what is no ZMTP."""
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zeropool.client.zmtp import GREETING, Zmtp, frame_message
+from zeropool.shared.errors import ProtocolError
+
+READY = b"\x04\x06\x05READY"
+OLD_GREETING = b"\xff" + bytes(8) + b"\x7f\x01\x05\x00\x00" + bytes(50)
+
+
+def greeted(**limits):
+    zmtp = Zmtp(**limits)
+    assert zmtp.receive(GREETING + READY) == []
+    zmtp.replies.clear()
+    return zmtp
+
+
+def test_it_greets_first_and_is_ready_when_the_other_is():
+    zmtp = Zmtp()
+    assert zmtp.replies == [GREETING]
+    assert len(GREETING) == 64
+
+    zmtp.receive(GREETING)
+    assert not zmtp.is_ready
+    ready = zmtp.replies[1]
+    assert ready == b"\x04\x29\x05READY\x0bSocket-Type\0\0\0\x06DEALER\x08Identity\0\0\0\0"
+    zmtp.receive(READY)
+
+    assert zmtp.is_ready
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 70_000])
+def test_a_message_is_what_was_framed(size):
+    payload = bytes(size)
+
+    assert greeted().receive(frame_message(payload)) == [payload]
+
+
+def test_short_and_long_frames_have_their_golden_bytes():
+    assert frame_message(b"ab") == b"\x01\x00\x00\x02ab"
+    assert frame_message(b"x" * 256) == b"\x01\x00\x02" + struct.pack(">Q", 256) + b"x" * 256
+
+
+@given(st.lists(st.binary(max_size=600), max_size=8), st.data())
+def test_the_way_bytes_are_cut_does_not_matter(payloads, data):
+    sent = GREETING + READY + b"".join(map(frame_message, payloads))
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(sent)), max_size=10)))
+    zmtp = Zmtp()
+    received = []
+    for begin, end in zip([0, *cuts], [*cuts, len(sent)], strict=True):
+        received += zmtp.receive(sent[begin:end])
+
+    assert received == payloads
+
+
+def test_one_byte_at_a_time_will_do():
+    zmtp = Zmtp()
+    received = []
+    for byte in GREETING + READY + frame_message(b"ab") + frame_message(b"x" * 300):
+        received += zmtp.receive(bytes([byte]))
+
+    assert received == [b"ab", b"x" * 300]
+
+
+def test_only_the_last_frame_of_a_message_counts():
+    assert greeted().receive(b"\x01\x03hop\x01\x00\x00\x02ab") == [b"ab"]
+
+
+def test_a_ping_is_answered_with_what_it_brings():
+    zmtp = greeted()
+
+    zmtp.receive(b"\x04\x09\x04PING\x00\x0aab")
+
+    assert zmtp.replies == [b"\x04\x07\x04PONGab"]
+
+
+def test_other_commands_mean_nothing_here():
+    assert greeted().receive(b"\x04\x05\x04PONG" + frame_message(b"ab")) == [b"ab"]
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n", "does not speak ZMTP"),
+        (b"\xff" + bytes(8) + b"\x00", "does not speak ZMTP"),
+        (OLD_GREETING, "ZMTP 1, which is too old"),
+        (GREETING.replace(b"NULL\0", b"CURVE"), "security mechanism CURVE"),
+        (GREETING + b"\x04\x0e\x05ERROR\x07go away", "refuses the connection: go away"),
+        (GREETING + frame_message(b"ab"), "before it was ready"),
+        (GREETING + READY + b"\x08\x00", "unknown flags 0x8"),
+        (GREETING + READY + b"\x06" + struct.pack(">Q", 9000), "9000 bytes exceeds 8192"),
+    ],
+)
+def test_what_is_no_server_of_ours_is_named(said, complaint):
+    with pytest.raises(ProtocolError, match=complaint):
+        Zmtp().receive(said)
+
+
+def test_a_message_that_nobody_would_send_ends_the_connection_before_it_has_come():
+    with pytest.raises(ProtocolError, match="1001 bytes exceeds 1000"):
+        greeted(max_message_bytes=1000).receive(b"\x02" + struct.pack(">Q", 1001))
