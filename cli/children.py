@@ -50,16 +50,20 @@ def _prepare(parent_pid: int, level: str, role: str) -> None:
     logs.configure(level, role, sys.stderr)
 
 
-def gateway_child(parent_pid: int, packed: bytes, endpoint: str) -> None:
+def gateway_child(parent_pid: int, packed: bytes, role: str, endpoint: str) -> None:
     """Run a gateway; exit with `EXIT_CONFIG` where it cannot run at all."""
     config = msgspec.msgpack.decode(packed, type=Config)
-    _prepare(parent_pid, config.log.level, "gateway")
-    from zeropool.gateway.server import Server  # noqa: PLC0415 - a worker needs none of it
+    _prepare(parent_pid, config.log.level, role)
+    from zeropool.gateway.binding import Port  # noqa: PLC0415 - a worker needs none of it
+    from zeropool.gateway.server import Server  # noqa: PLC0415 - the same
 
+    port = Port.SHARED if config.serve.gateways > 1 else Port.OWN
     try:
         # Each table is one model of another name.
         least_models = len(config.models)
-        Server(config, endpoint, least_models=least_models, ignored=PARENTS_SIGNALS).run()
+        Server(
+            config, endpoint, least_models=least_models, port=port, ignored=PARENTS_SIGNALS
+        ).run()
     except ConfigError as error:
         _refuse(str(error))
 
@@ -68,13 +72,13 @@ def worker_child(  # noqa: PLR0913, PLR0917 - the whole of what a spawned proces
     parent_pid: int,
     packed: bytes,
     index: int,
-    endpoint: str,
+    gateways: list[str],
     runtime_dir: str,
     ready: Any,  # noqa: ANN401 - a connection; multiprocess has no types
 ) -> None:
     """Run worker ``index``; exit with `EXIT_CONFIG` where its models cannot be served.
 
-    ``ready`` is the sending end of a pipe and gets the models' infos after the first welcome.
+    ``ready`` is the sending end of a pipe and gets the models' infos when all gateways know it.
     """
     config = msgspec.msgpack.decode(packed, type=Config)
     _prepare(parent_pid, config.log.level, f"worker-{index}")
@@ -87,7 +91,7 @@ def worker_child(  # noqa: PLR0913, PLR0917 - the whole of what a spawned proces
         work(
             config,
             index=index,
-            gateways=[endpoint],
+            gateways=gateways,
             runtime_dir=Path(runtime_dir),
             on_welcome=tell,
             ignored=PARENTS_SIGNALS,

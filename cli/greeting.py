@@ -25,6 +25,8 @@ def served(config: Config, models: list[ModelInfo], workers: int, command: str) 
         ),
         f"  workers  {workers}, threads per worker {config.worker.threads}",
     ]
+    if config.serve.gateways > 1:
+        lines.append(f"  gateways {config.serve.gateways}")
     info = models[0]
     example = shlex.quote(json.dumps(example_row(info.input_schema)))
     endpoint = client_endpoint(config)

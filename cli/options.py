@@ -16,6 +16,7 @@ OPTION_NAMES = {
     "gateway.bind": "--bind",
     "gateway.workers_bind": "--workers-bind",
     "gateway.insecure_public": "--insecure-public",
+    "serve.gateways": "--gateways",
     "worker.count": "--workers",
     "worker.bind": "--worker-bind",
     "worker.gateways": "--gateway",
@@ -155,6 +156,7 @@ def _add_serving(commands: _Commands[argparse.ArgumentParser]) -> None:
     serve.epilog = f"{serve.epilog}\n\n{_SERVE_SIGNALS}"
     _option(serve, "gateway.bind", "ENDPOINT", _BIND_HELP)
     _option(serve, "worker.count", "N", "number of workers (default: one per core)")
+    _option(serve, "serve.gateways", "N", "gateways that share the clients' port (default: 1)")
     _add_http(serve)
     _add_public(serve)
     _add_log_level(serve)

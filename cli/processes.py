@@ -9,7 +9,7 @@ import contextlib
 import math
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,16 +108,16 @@ class Spawner:
 
     def gateway(self, place: str, config: Config, endpoint: str) -> Child:
         """Start a gateway; workers report to ``endpoint``."""
-        args = (os.getpid(), msgspec.msgpack.encode(config), endpoint)
+        args = (os.getpid(), msgspec.msgpack.encode(config), place, endpoint)
         return Child(place, config, self._start(place, gateway_child, args))
 
     def worker(
-        self, place: str, config: Config, index: int, endpoint: str, runtime_dir: Path
+        self, place: str, config: Config, index: int, gateways: Sequence[str], runtime_dir: Path
     ) -> Child:
-        """Start worker ``index``."""
+        """Start worker ``index``, which reports to all these gateways."""
         receiver, sender = self._context.Pipe(duplex=False)
         packed = msgspec.msgpack.encode(config)
-        args = (os.getpid(), packed, index, endpoint, str(runtime_dir), sender)
+        args = (os.getpid(), packed, index, list(gateways), str(runtime_dir), sender)
         process = self._start(place, worker_child, args)
         sender.close()
         return Child(place, config, process, receiver)

@@ -1,4 +1,4 @@
-"""`zeropool serve`: a gateway and its workers as children of one process.
+"""`zeropool serve`: gateways and their workers as children of one process.
 
 The shell around `slots`, `rolling` and `headcount`: it watches, restarts, rolls and stops its
 children, and prints what the user needs to know. It handles no calls itself, so nothing that
@@ -16,22 +16,19 @@ import shlex
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TextIO
-
-import msgspec
 
 from zeropool.cli import greeting
 from zeropool.cli.exits import EXIT_CONFIG
+from zeropool.cli.gateways import gateway_config, gateway_names, kept_as_running
 from zeropool.cli.headcount import count_after_reload, most_workers, worker_count
 from zeropool.cli.processes import Child, Spawner
 from zeropool.cli.rolling import Roll
 from zeropool.cli.slots import Slots
+from zeropool.cli.sockets import Sockets
 from zeropool.cli.stopping import ENDING, Stopping
-from zeropool.shared import endpoints
 from zeropool.shared.config import Config
 from zeropool.shared.errors import ConfigError
 from zeropool.shared.logs import fields
@@ -41,9 +38,6 @@ from zeropool.shared.signals import Signals
 
 log = logging.getLogger("zeropool.serve")
 
-GATEWAY = "gateway"
-#: Workers name their sockets by their ids.
-WORKER_ID_CHARS = 16
 #: What a stopping child needs beside its drain time: to flush, to close models.
 STOP_MARGIN_S = 5.0
 #: How one that was told to leave does so: by itself, or by TERM where it was still starting.
@@ -70,6 +64,8 @@ class Serve:
         self._cores = cores
         self._out = out
         self._clock = clock
+        self._sockets = Sockets(config)
+        self._gateways = gateway_names(config.serve.gateways)
         self._workers = [_worker(index) for index in range(worker_count(config, cores))]
         self._spawner = Spawner()
         self._signals = Signals((*ENDING, *CHANGING))
@@ -89,31 +85,16 @@ class Serve:
         """Serve until a signal ends it; return the exit code."""
         self._spawner.open()
         self._signals.open()
-        self._slots = Slots([GATEWAY, *self._workers], now=self._clock())
-        self._runtime_dir = Path(tempfile.mkdtemp(prefix="zeropool-"))
+        self._slots = Slots([*self._gateways, *self._workers], now=self._clock())
         try:
-            self._check_paths()
+            self._sockets.open()
             while self._exit_code is None:
                 self._step()
         finally:
             self._kill_all()
-            shutil.rmtree(self._runtime_dir, ignore_errors=True)
+            self._sockets.close()
             self._signals.close()
         return self._exit_code
-
-    @property
-    def _endpoint(self) -> str:
-        return self._config.gateway.workers_bind or f"ipc://{self._runtime_dir}/gateway.ipc"
-
-    def _check_paths(self) -> None:
-        longest = f"ipc://{self._runtime_dir}/worker-{'0' * WORKER_ID_CHARS}.ipc"
-        try:
-            endpoints.check(longest, endpoints.Use.BIND)
-        except ValueError as error:
-            raise ConfigError(
-                f"temporary directory {self._runtime_dir}: too long for sockets in it ({error}); "
-                "set TMPDIR to a shorter one"
-            ) from error
 
     # The loop
 
@@ -155,12 +136,15 @@ class Serve:
     def _spawn(self, place: str, config: Config) -> Child | None:
         """Start a child; None where the machine has no room for one, now."""
         try:
-            if place == GATEWAY:
-                child = self._spawner.gateway(place, config, self._endpoint)
+            if place in self._gateways:
+                index = self._gateways.index(place)
+                child = self._spawner.gateway(
+                    place, gateway_config(config, index), self._sockets.endpoints[index]
+                )
             else:
                 index = self._workers.index(place)
                 child = self._spawner.worker(
-                    place, config, index, self._endpoint, self._runtime_dir
+                    place, config, index, self._sockets.endpoints, self._sockets.runtime_dir
                 )
         except OSError as error:
             log.error("cannot start", extra=fields(child=place, reason=error))  # noqa: TRY400 - the system's own words
@@ -215,7 +199,7 @@ class Serve:
             self._exit_code = EXIT_CONFIG
             return
         slot = self._slots[child.place]
-        if child.exit_code == 0 and child.place != GATEWAY:
+        if child.exit_code == 0 and child.place not in self._gateways:
             level, what, wait_s = logging.INFO, "recycled", slot.recycled(self._clock())
         else:
             level, what, wait_s = logging.WARNING, "died", slot.died(self._clock())
@@ -258,12 +242,13 @@ class Serve:
         except ConfigError as error:
             log.error("reload refused, nothing has changed", extra=fields(reason=error))  # noqa: TRY400 - the message says all
             return
-        now = self._config
-        if (config.gateway, config.http) != (now.gateway, now.http):
-            log.warning("[gateway] or [http] has changed: takes effect when serve is started again")
-            config = msgspec.structs.replace(config, gateway=now.gateway, http=now.http)
-        self._next_config = config
-        places = self._workers[: self._count_after(config)]
+        self._next_config = kept_as_running(config, self._config)
+        if self._next_config != config:
+            log.warning(
+                "[gateway], [http] or serve.gateways has changed: "
+                "takes effect when serve is started again"
+            )
+        places = self._workers[: self._count_after(self._next_config)]
         log.info("rolling", extra=fields(workers=len(places)))
         self._roll.begin(places)
 
@@ -358,18 +343,18 @@ class Serve:
 
     def _stop(self, arrived: signal.Signals) -> None:
         self._exit_code = 0
-        gateway = [self._children.pop(GATEWAY)] if GATEWAY in self._children else []
+        gateways = [self._children.pop(name) for name in self._gateways if name in self._children]
         workers = self._everybody()
         self._children, self._successor, self._leaving = {}, None, []
         stopping = Stopping(self._signals, self._clock)
         if arrived is not signal.SIGTERM:
             self._say("stopping")
-            stopping.quickly([*gateway, *workers])
+            stopping.quickly([*gateways, *workers])
             return
         self._say("draining, then stopping")
-        # The gateway first: what it has accepted needs the workers.
+        # The gateways first: what they have accepted needs the workers.
         config = self._config
-        stopping.drain(gateway, config.gateway.drain_s + STOP_MARGIN_S, later=workers)
+        stopping.drain(gateways, config.gateway.drain_s + STOP_MARGIN_S, later=workers)
         stopping.drain(workers, config.worker.drain_s + STOP_MARGIN_S, later=[])
 
     def _kill_all(self) -> None:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 
 import zmq
 
+from zeropool.gateway import shared_port
 from zeropool.shared import endpoints
 from zeropool.shared.errors import ConfigError
 from zeropool.shared.rundir import is_alive
 
 
-def bind(sock: zmq.Socket[bytes], endpoint: str, key: str) -> None:
+class Port(enum.Enum):
+    """Whose an endpoint is."""
+
+    OWN = enum.auto()
+    #: It is reserved for several gateways, of which this is one.
+    SHARED = enum.auto()
+
+
+def bind(sock: zmq.Socket[bytes], endpoint: str, key: str, port: Port = Port.OWN) -> None:
     """Bind a socket to the endpoint that stands under a configuration key.
 
     Raises:
@@ -21,6 +31,8 @@ def bind(sock: zmq.Socket[bytes], endpoint: str, key: str) -> None:
     if isinstance(parsed, endpoints.Ipc) and is_alive(Path(parsed.path)):
         # libzmq would take the path over without a word, and the other would starve.
         raise ConfigError(f"{key} = {endpoint!r}: another process listens there")
+    if port is Port.SHARED:
+        sock.setsockopt(zmq.USE_FD, shared_port.listen(endpoint, key))
     try:
         sock.bind(endpoint)
     except zmq.ZMQError as error:

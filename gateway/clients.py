@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import zmq
 
-from zeropool.gateway.binding import bind, unlink_ipc
+from zeropool.gateway.binding import Port, bind, unlink_ipc
 from zeropool.gateway.complaints import Report
 from zeropool.gateway.connections import Connections, Offence
 from zeropool.gateway.core import Gateway
@@ -57,8 +57,10 @@ class ClientPort:
         core: Gateway,
         connections: Connections,
         report: Report,
+        port: Port,
     ) -> None:
         self._settings = settings
+        self._port = port
         self._core = core
         self._report = report
         self._unread = Unread(
@@ -101,7 +103,7 @@ class ClientPort:
         self.socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
         self.socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S)
         self._watch.open(context, self.socket)
-        bind(self.socket, self._settings.bind, "gateway.bind")
+        bind(self.socket, self._settings.bind, "gateway.bind", self._port)
         self._watch.bound()
         poller.register(self.socket, zmq.POLLIN)
         poller.register(self._watch.monitor, zmq.POLLIN)

@@ -295,6 +295,7 @@ class Gateway:
         return snapshot(
             name=self.service.name,
             version=self._version,
+            gateway=self.incarnation,
             state=self.state.value,
             uptime_s=self._now - self._started_at,
             calls_per_s=self._calls.per_s(self._now),

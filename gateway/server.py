@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import zmq
 
+from zeropool.gateway.binding import Port
 from zeropool.gateway.clients import ClientPort
 from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Reply, Tell
 from zeropool.gateway.complaints import Complaints
@@ -45,12 +46,13 @@ SPARE_WORKER_CONNECTIONS = 64
 class Server:
     """One gateway process."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the whole of what a gateway is given
         self,
         config: Config,
         workers_endpoint: str,
         *,
         least_models: int = 1,
+        port: Port = Port.OWN,
         ignored: tuple[signal.Signals, ...] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -77,6 +79,7 @@ class Server:
         )
         self._complaints = Complaints()
         self._least_models = least_models
+        self._port = port
         self._http_bind = config.http.bind
         self._httpd: Httpd | None = None
         self._stop_at = math.inf
@@ -119,6 +122,7 @@ class Server:
                 clients=self._settings.bind,
                 workers=self._workers_endpoint,
                 max_connections=self._max_connections,
+                gateway=self._core.incarnation,
             ),
         )
 
@@ -146,6 +150,7 @@ class Server:
                 max_unfinished_bytes=settings.max_held_bytes,
             ),
             self._report,
+            self._port,
         )
         frame_bytes = largest_frame_bytes(settings.max_reply_bytes)
         self._workers = WorkerPort(

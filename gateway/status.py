@@ -43,6 +43,7 @@ def snapshot(  # noqa: PLR0913 - by keyword only, one for each source
     *,
     name: str,
     version: str,
+    gateway: str,
     state: str,
     uptime_s: float,
     calls_per_s: float,
@@ -59,6 +60,8 @@ def snapshot(  # noqa: PLR0913 - by keyword only, one for each source
     return {
         "name": name,
         "version": version,
+        # Several gateways may share a port: this is the one that answers.
+        "gateway": gateway,
         "state": state,
         "uptime_s": round(uptime_s, 3),
         "clients": session.peers,

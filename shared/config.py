@@ -58,6 +58,8 @@ DEFAULT_MAX_BATCH_SIZE = 64
 DEFAULT_TIMEOUT_S = 300.0
 #: Models of some gigabytes are read and warmed up in this time.
 DEFAULT_READY_TIMEOUT_S = 60.0
+#: More than any machine has use for: each is connected to every worker.
+MAX_GATEWAYS = 64
 
 #: A week. Every span ends up in a poll timeout, which is a 32-bit count of milliseconds.
 MAX_SPAN_S = 7 * 24 * 3600.0
@@ -83,6 +85,7 @@ ProcessesOrZero = Annotated[int, Meta(ge=0, le=MAX_PROCESSES)]
 Span = Annotated[float, Meta(gt=0, le=MAX_SPAN_S)]
 SpanOrZero = Annotated[float, Meta(ge=0, le=MAX_SPAN_S)]
 Connections = Annotated[int, Meta(ge=0, le=MAX_CONNECTIONS)]
+Gateways = Annotated[int, Meta(ge=1, le=MAX_GATEWAYS)]
 Attempts = Annotated[int, Meta(ge=1, le=100)]
 Wait = Annotated[float, Meta(ge=0, le=MAX_WAIT_MS)]
 ServiceName = Annotated[
@@ -170,6 +173,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[serve]`: the embedded fleet."""
 
+    #: Number of gateways, which share the clients' port.
+    gateways: Gateways = 1
     #: How long a rolling reload waits for a new worker to be ready before it stops.
     ready_timeout_s: Span = DEFAULT_READY_TIMEOUT_S
 

@@ -37,4 +37,8 @@ class Log(msgspec.Struct, frozen=True):
     fields: dict[str, object]
 
 
-Command = Send | Log
+class Ready(msgspec.Struct, frozen=True):
+    """Tell whoever started this worker: all its gateways have welcomed it, for the first time."""
+
+
+Command = Send | Log | Ready

@@ -17,7 +17,7 @@ from zeropool.shared import jobs
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.model import ModelInfo
 from zeropool.workers.batcher import Batch, Batcher, BatchLimits
-from zeropool.workers.commands import Command, Log, Note, Send
+from zeropool.workers.commands import Command, Log, Note, Ready, Send
 from zeropool.workers.outbox import Outbox, portions
 from zeropool.workers.registration import Registration
 from zeropool.workers.wear import Wear
@@ -81,6 +81,7 @@ class WorkerCore:
         self._beat_at = -math.inf
         #: The gateway that was asked to let a spent worker go.
         self._asked: _Link | None = None
+        self._is_ready = False
         self._commands: list[Command] = []
         if self.wear.is_born_large:
             self._log(Note.BORN_LARGE, worker=identity.worker_id)
@@ -158,6 +159,9 @@ class WorkerCore:
                 gateway=link.endpoint,
                 models=[info.qualified_name for info in self._infos],
             )
+        if not self._is_ready and all(each.registration.is_welcomed for each in self._links):
+            self._is_ready = True
+            self._commands.append(Ready())
 
     def _send_again(self, link: _Link) -> None:
         """Send what went over a connection that broke and did not arrive."""

@@ -29,7 +29,7 @@ from zeropool.shared.signals import Signals
 from zeropool.shared.trail import log_to_gateway, log_to_worker
 from zeropool.workers.alarm import Alarm
 from zeropool.workers.batcher import Batch
-from zeropool.workers.commands import Log, Note, Send
+from zeropool.workers.commands import Log, Note, Ready, Send
 from zeropool.workers.core import Identity, WorkerCore
 from zeropool.workers.link import Callers, GatewayLink
 from zeropool.workers.mishaps import Mishaps
@@ -232,6 +232,8 @@ class Worker:
                     self._send(command)
                 case Log():
                     self._note(command)
+                case Ready():
+                    self._on_welcome(self._infos)
 
     def _send(self, command: Send) -> None:
         link = self._links[command.link]
@@ -246,8 +248,6 @@ class Worker:
     def _note(self, command: Log) -> None:
         level = logging.WARNING if command.note in _BAD_NEWS else logging.INFO
         log.log(level, command.note.value, extra=fields(**command.fields))
-        if command.note is Note.READY:
-            self._on_welcome(self._infos)
 
 
 _BAD_NEWS = frozenset((Note.NO_GATEWAY, Note.MALFORMED, Note.RESULTS_LOST, Note.BORN_LARGE))

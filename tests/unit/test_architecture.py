@@ -46,6 +46,7 @@ ALLOWED_WORLDLY = {
     "gateway/link.py": {"logging", "select", "zmq"},
     "gateway/watch.py": {"os", "socket", "zmq"},
     "gateway/binding.py": {"pathlib", "zmq"},
+    "gateway/shared_port.py": {"socket"},
     # Threads beside the loop, and how they ask it.
     "gateway/httpd.py": {"http", "io", "logging", "socket", "socketserver", "threading", "time"},
     "gateway/inquiry.py": {"concurrent", "os", "threading"},
@@ -78,9 +79,9 @@ ALLOWED_WORLDLY = {
     "cli/children.py": {"ctypes", "os", "pathlib", "signal"},
     "cli/processes.py": {"multiprocess", "os", "pathlib", "signal"},
     "cli/stopping.py": {"logging", "select", "signal"},
-    "cli/serve.py": (
-        {"logging", "os", "pathlib", "select", "shutil", "signal", "tempfile", "time"}
-    ),
+    "cli/serve.py": {"logging", "os", "select", "shutil", "signal", "time"},
+    "cli/sockets.py": {"pathlib", "tempfile"},
+    "cli/gateways.py": {"pathlib"},
 }
 
 #: Formats that run what they are sent, and pyzmq's methods that use them.

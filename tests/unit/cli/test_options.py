@@ -56,6 +56,7 @@ def setting(config, key):
             "tcp://127.0.0.1:5002",
         ),
         (["serve", "--workers", "3"], "worker.count", 3),
+        (["serve", "--gateways", "4"], "serve.gateways", 4),
         (["worker", "--bind", "tcp://127.0.0.1:*"], None, None),
         (["worker", "--worker-bind", "tcp://127.0.0.1:*"], "worker.bind", "tcp://127.0.0.1:*"),
         (

@@ -35,6 +35,7 @@ def test_the_status_counts_calls_workers_and_drops(world):
     assert status == {
         "name": "zeropool",
         "version": "1.0",
+        "gateway": "gw1",
         "state": "serving",
         "uptime_s": 2.0,
         "clients": 1,

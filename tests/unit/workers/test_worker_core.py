@@ -562,3 +562,15 @@ def test_its_repr_tells_how_many_gateways_know_it():
     assert repr(world.core) == (
         "<WorkerCore w1 gateways=1/2 <Batcher jobs=0 lines=0> is_ending=False>"
     )
+
+
+def test_it_is_ready_when_all_gateways_know_it_and_says_so_once():
+    world = World(gateways=2)
+    world.is_welcomed("g1", link=1)
+    world.said()
+    assert [note.note for note in world.notes] == [Note.READY]
+    assert world.times_ready == 0
+    world.is_welcomed("g0", link=0)
+    world.is_welcomed("g2", link=1)
+    world.said()
+    assert world.times_ready == 1

@@ -3,7 +3,7 @@
 from zeropool.shared import jobs
 from zeropool.shared.jobs import Job, Kind, Outcome, Result
 from zeropool.shared.model import ModelInfo
-from zeropool.workers.commands import Log, Send
+from zeropool.workers.commands import Log, Ready, Send
 from zeropool.workers.core import Identity, WorkerCore
 
 IDENTITY = Identity("w1", "ipc:///run/w1.ipc", 4711, "host")
@@ -43,6 +43,7 @@ class World:
         infos = infos or [model_info()]
         self.core = WorkerCore(IDENTITY, infos, endpoints, now=now, wear=wear)
         self.notes = []
+        self.times_ready = 0
 
     def said(self, link=0):
         """What the worker has said since the last call, to one of its gateways."""
@@ -56,6 +57,8 @@ class World:
                     said.append((command.link, jobs.decode_from_worker(command.frame)))
                 case Log():
                     self.notes.append(command)
+                case Ready():
+                    self.times_ready += 1
         return said
 
     def hears(self, message, now=START):
