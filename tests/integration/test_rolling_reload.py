@@ -155,7 +155,7 @@ def test_what_only_a_new_gateway_could_do_is_told(serve):
     service = serve(model_tables(ECHO), workers=1).ready()
     service.config.write_text("gateway.name = 'other'\n" + model_tables(ECHO))
     roll(service)
-    assert "WARNING serve: [gateway] or [http] has changed" in service.output
+    assert "WARNING serve: [gateway], [http] or serve.gateways has changed" in service.output
     assert service.call("_zerorpc_name") == "zeropool"
 
 
