@@ -51,6 +51,7 @@ types: $(DEV_STAMP) ## check the types
 	@for name in cli client gateway shared workers; do ln -sfn ../../../$$name $(TREE)/$$name; done
 	$(BIN)/mypy -p zeropool.cli -p zeropool.client -p zeropool.gateway -p zeropool.shared -p zeropool.workers
 	cd iris-model && ../$(BIN)/mypy iris_model
+	MYPYPATH=benchmarks:build/tree $(BIN)/mypy benchmarks/*.py
 
 format: $(DEV_STAMP) ## put the code into form
 	$(BIN)/ruff format .
@@ -114,8 +115,21 @@ simulate: $(DEV_STAMP) ## play SEEDS=2000 of the simulator from FROM=0 on JOBS=2
 	  --jobs $(or $(JOBS),2) $(foreach option,SEED MUTANT,$(if $($(option)),--$(shell echo $(option) | tr A-Z a-z) $($(option)))) \
 	  $(if $(CHECK_EVERY),--check-every $(CHECK_EVERY))
 
-bench: $(DEV_STAMP) ## compare with zerorpc.Server on this machine
-	$(BIN)/python benchmarks/first.py
+# The peers have an environment of their own. One that cannot be installed is told of in its rows.
+BENCH_VENV := .venv-bench
+BENCH_STAMP := $(BENCH_VENV)/.installed
+BENCH_PIP := $(BENCH_VENV)/bin/pip install --quiet --constraint constraints.txt
+$(BENCH_STAMP): setup.cfg pyproject.toml constraints.txt iris-model/setup.cfg benchmarks/requirements.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_PIP) --editable . --editable ./iris-model psutil scikit-learn
+	$(BENCH_PIP) --only-binary :all: --requirement benchmarks/requirements.txt || \
+	  for peer in grpcio litserve matplotlib mosec; do \
+	    $(BENCH_PIP) --only-binary :all: --constraint benchmarks/requirements.txt $$peer || true; done
+	@touch $@
+
+BENCH = $(BENCH_VENV)/bin/python benchmarks/compare.py --rounds $(or $(ROUNDS),3) --seconds $(or $(SECONDS),2)
+bench: $(BENCH_STAMP) ## compare with other servers: ROUNDS=3, SECONDS=2 a point; ONLY="mosec zeropool-2" writes nothing
+	$(BENCH) $(if $(ONLY),$(ONLY:%=--only %),--output benchmarks/results/peers.json --page docs/benchmarks.md --chart docs/benchmarks.svg)
 
 clean: ## remove everything that is made
-	rm -rf $(VENV) build *.egg-info iris-model/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis $(NPM_RIG)/node_modules
+	rm -rf $(VENV) $(BENCH_VENV) build *.egg-info iris-model/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis $(NPM_RIG)/node_modules

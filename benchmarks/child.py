@@ -1,4 +1,7 @@
-"""A process that this one starts and that ends with it, in whatever way either ends. Linux only."""
+"""A process that this one starts and that ends with it, in whatever way either ends. Linux only.
+
+So do the processes that it starts itself, as long as they stay in its process group.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,25 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Self
 
 #: linux/prctl.h
 PR_SET_PDEATHSIG = 1
 #: A server that drains has nothing left to finish here.
 STOP_PATIENCE_S = 10.0
+#: A shell that waits for this process to end, by the pipe between them, and then ends the group.
+KEEPER = ("sh", "-c", 'read -r _; kill -KILL "-$1"', "keeper")
 #: Of a log, what the last words of a dying process take.
 TAIL_BYTES = 4000
 
 _libc = ctypes.CDLL(None)
 #: Of the environment: what would configure a server beside what this benchmark sets.
-_FOREIGN = ("ZEROPOOL_", "APP_SETTINGS")
+_FOREIGN = ("ZEROPOOL_", "APP_SETTINGS", "MOSEC_", "LIT_", "GRPC_")
+#: The servers scale by processes; a thread pool in each would only contend for the cores.
+_SINGLE_THREADED = {
+    f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")
+}  # fmt: skip
 
 
 class Child:
@@ -55,6 +65,9 @@ class Child:
             # No thread of this process runs Python, so none can hold a lock across the fork.
             preexec_fn=lambda: _die_with(parent_pid),  # noqa: PLW1509
         )
+        self._keeper = subprocess.Popen(
+            (*KEEPER, str(self.process.pid)), stdin=subprocess.PIPE, start_new_session=True
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -67,13 +80,21 @@ class Child:
             # Also what a parent that died left behind in its group.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
+            # Before the group's number can be somebody else's.
+            self._keeper.kill()
+            self._keeper.wait()
             self.process.wait()
-            for pipe in (self.process.stdin, self.process.stdout):
+            for pipe in (self.process.stdin, self.process.stdout, self._keeper.stdin):
                 if pipe is not None:
                     with contextlib.suppress(BrokenPipeError):
                         pipe.close()
             self._log.close()
             self._directory.cleanup()
+
+    @property
+    def directory(self) -> Path:
+        """The one it runs in, which goes with it."""
+        return Path(self._directory.name)
 
     @property
     def pid(self) -> int:
@@ -84,6 +105,11 @@ class Child:
     def is_running(self) -> bool:
         """It has not ended."""
         return self.process.poll() is None
+
+    def times_said(self, words: bytes) -> int:
+        """How often these words are in its log."""
+        size_bytes = os.fstat(self._log.fileno()).st_size
+        return os.pread(self._log.fileno(), size_bytes, 0).count(words)
 
     def last_words(self) -> str:
         """The end of its log."""
@@ -99,4 +125,5 @@ def _die_with(parent_pid: int) -> None:
 
 
 def _environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
+    return inherited | _SINGLE_THREADED

@@ -5,6 +5,18 @@ Measurements are centimetres. Source: rows 0, 50 and 100 of `sklearn.datasets.lo
 
 from __future__ import annotations
 
+from typing import TypedDict
+
+
+class Flower(TypedDict):
+    """What msgspec checks a request against, in the servers that leave the type to their users."""
+
+    sepal_length: float
+    sepal_width: float
+    petal_length: float
+    petal_width: float
+
+
 METHOD = "iris_model_predict"
 
 #: The argument of a call, and the species that it must be answered with.
@@ -22,3 +34,6 @@ FLOWERS: tuple[tuple[dict[str, float], str], ...] = (
         "virginica",
     ),
 )
+
+#: The same for gRPC: /SERVICE/Predict.
+SERVICE = "zeropool.benchmarks.Flowers"

@@ -11,7 +11,8 @@ import msgspec
 import zmq
 
 PACKAGES = ("zeropool", "iris-model", "zerorpc", "gevent", "pyzmq", "msgpack", "msgspec", "numpy",
-            "onnxruntime")  # fmt: skip
+            "onnxruntime", "scikit-learn", "schema", "grpcio", "litserve", "fastapi", "uvicorn",
+            "mosec")  # fmt: skip
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +35,7 @@ def this_machine() -> Machine:
         system=f"{platform.system()} {platform.machine()}",
         python=f"{platform.python_implementation()} {platform.python_version()}",
         libzmq=zmq.zmq_version(),
-        packages={name: metadata.version(name) for name in PACKAGES},
+        packages={name: version for name in PACKAGES if (version := _version(name))},
     )
 
 
@@ -44,3 +45,10 @@ def _cpu() -> str:
         if key.strip() == "model name":
             return value.strip()
     return "unknown"
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
-import psutil  # type: ignore[import-untyped,unused-ignore]
+import psutil
 import usage
 from child import Child
-from load import ANSWER_TIMEOUT_S
-from servers import Running
+from driver import ANSWER_TIMEOUT_S
+from servers import Running, Server
 from tally import Tally
 
 HERE = Path(__file__).resolve().parent
@@ -24,6 +24,7 @@ WARM_UP_S = 1.0
 class Point(msgspec.Struct, frozen=True, kw_only=True):
     """The load's tally and the server's CPU time in the same span."""
 
+    #: Its key.
     server: str
     in_flight: int
     round: int
@@ -53,13 +54,13 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(
-    running: Running, *, server: str, in_flight: int, seconds: float, round_number: int
+    running: Running, *, server: Server, in_flight: int, seconds: float, round_number: int
 ) -> Point:
     """Drive a server that runs; a load or a server that fails makes a point that says so."""
     command = [
         sys.executable,
-        str(HERE / "load.py"),
-        running.endpoint,
+        str(HERE / server.load),
+        running.address,
         f"--in-flight={in_flight}",
         f"--warm-up={WARM_UP_S}",
         f"--seconds={seconds}",
@@ -83,7 +84,7 @@ def measure(
         if not tally.is_clean and not failure:
             failure = _told(tally) or load.last_words()
     return Point(
-        server=server,
+        server=server.key,
         in_flight=in_flight,
         round=round_number,
         tally=tally,

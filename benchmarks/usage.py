@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped,unused-ignore]
+import psutil
 
 #: One process id or more for each role ("server", "gateway", "worker-0"): a server's processes.
 Roles = Mapping[str, int]
