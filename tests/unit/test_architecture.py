@@ -61,6 +61,9 @@ ALLOWED_WORLDLY = {
     "workers/failures.py": {"os"},
     # A client is a shell too: one socket, one clock, and zerorpc's exception classes.
     "client/sync.py": {"time", "zmq", "zerorpc"},
+    "client/aio.py": {"asyncio", "time"},
+    "client/wires.py": {"asyncio", "time"},
+    "client/results.py": {"zerorpc"},
     # Signals become bytes in a socket pair.
     "shared/signals.py": {"signal", "socket"},
     # The first message id is drawn, unless the owner gives it.

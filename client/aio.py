@@ -1,0 +1,242 @@
+"""A ZeroRPC client for asyncio: the same calls, streams, errors and options as `sync`'s.
+
+One `AsyncClient` is for all tasks of one event loop; their calls share its connections. A task that
+is cancelled gives its call up, and a stream that nobody reads any more likewise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from zeropool.client.call import Call, Ended
+from zeropool.client.core import Core
+from zeropool.client.foreign import ENCODER
+from zeropool.client.results import failure_of, value_of
+from zeropool.client.retry import RetryPolicy, Tries
+from zeropool.client.wires import Wires
+from zeropool.shared.endpoints import Use, check
+from zeropool.shared.methods import STREAM_SUFFIX
+from zeropool.shared.wire.flow import DEFAULT_SLOTS
+from zeropool.shared.wire.heartbeat import BEAT_INTERVAL_S
+
+#: zerorpc.Client's default.
+DEFAULT_TIMEOUT_S = 30.0
+
+
+class AsyncClient:
+    """Calls methods of one server, or of several that are alike.
+
+    Args:
+        connect_to: endpoint of the server, e.g. ``tcp://127.0.0.1:4242``, or of several.
+        timeout: seconds to wait for the first answer of a call; None waits for ever, as long as the
+            server's heartbeats come. It travels with the call, and a Zeropool then does not begin
+            what nobody awaits any more.
+        heartbeat: seconds between heartbeats; after three without any the server is lost. None:
+            neither sent nor missed.
+        passive_heartbeat: heartbeats of a call begin with the server's first one.
+        retry: which calls to repeat; none unless it is given.
+    """
+
+    def __init__(
+        self,
+        connect_to: str | Iterable[str] | None = None,
+        *,
+        timeout: float | None = DEFAULT_TIMEOUT_S,
+        heartbeat: float | None = BEAT_INTERVAL_S,
+        passive_heartbeat: bool = False,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self._endpoints: list[str] = []
+        self._timeout_s = timeout
+        self._heartbeat_s = heartbeat
+        self._is_passive = passive_heartbeat
+        self._retry = retry
+        self._core: Core | None = None
+        self._wires: Wires | None = None
+        for endpoint in [connect_to] if isinstance(connect_to, str) else connect_to or ():
+            self.connect(endpoint)
+
+    def __repr__(self) -> str:
+        open_calls = 0 if self._core is None else self._core.open_calls
+        return f"<AsyncClient {' '.join(self._endpoints)} open={open_calls}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # Servers
+
+    def connect(self, endpoint: str) -> None:
+        """Know one more server; it is connected to when there is a call.
+
+        Raises:
+            ValueError: the endpoint is none.
+        """
+        check(endpoint, Use.CONNECT)
+        self._endpoints.append(endpoint)
+        if self._core is not None:
+            self._core.add(endpoint)
+
+    def disconnect(self, endpoint: str) -> None:
+        """Know a server no more; calls that it has are lost."""
+        if endpoint in self._endpoints:
+            self._endpoints.remove(endpoint)
+        if self._wires is not None:
+            self._wires.disconnect(endpoint)
+
+    async def wait_connected(self, timeout: float) -> bool:  # noqa: ASYNC109 - as `Client` has it
+        """Wait until a server is there; False when nobody is after ``timeout`` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._opened().connected()
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close the connections; calls and streams that are open end with `zerorpc.LostRemote`."""
+        wires, self._wires, self._core = self._wires, None, None
+        if wires is not None:
+            await wires.close()
+
+    def _opened(self) -> Wires:
+        loop = asyncio.get_running_loop()
+        if self._wires is None:
+            self._core = Core(heartbeat_s=self._heartbeat_s, is_passive=self._is_passive)
+            for endpoint in self._endpoints:
+                self._core.add(endpoint)
+            self._wires = Wires(self._core, loop)
+        if self._wires.loop is not loop:
+            raise RuntimeError("an AsyncClient is for one event loop; close it before the next")
+        return self._wires
+
+    # Calls
+
+    def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
+        # The machinery of copying and the like asks for names that no server has.
+        if method.startswith("__"):
+            raise AttributeError(method)
+
+        def call(*args: object, **options: Any) -> Awaitable[Any]:  # noqa: ANN401 - as `__call__`
+            return self(method, *args, **options)
+
+        return call
+
+    async def __call__(
+        self,
+        method: str,
+        *args: object,
+        timeout: float | UnsetType | None = UNSET,  # noqa: ASYNC109 - as `Client` has it
+        slots: int = DEFAULT_SLOTS,
+    ) -> Any:  # noqa: ANN401 - what the server answers
+        """Call a method; a stream comes back as an `AsyncStream` over its items.
+
+        Args:
+            method: its name.
+            args: its arguments; what numpy and pandas hold becomes numbers, lists and maps.
+            timeout: as the client's, for this call.
+            slots: most items of a stream that wait here for their reader.
+
+        Raises:
+            zerorpc.RemoteError: the server answered with an error.
+            zerorpc.TimeoutExpired: there was no answer in time.
+            zerorpc.LostRemote: the server fell silent, or the connection to it broke.
+            Overloaded: too many calls wait for a server already.
+            TypeError, OverflowError, UnicodeEncodeError: an argument has no MessagePack form.
+        """
+        wires = self._opened()
+        timeout_s = self._timeout_s if timeout is UNSET else timeout
+        call = self._prepared(method, ENCODER.encode(args), timeout_s, slots)
+        call.owner = future = wires.loop.create_future()
+        wires.submit(call)
+        try:
+            await future
+        except asyncio.CancelledError:
+            wires.give_up(call)
+            raise
+        if call.is_stream or type(call.outcome) is Ended:
+            return AsyncStream(wires, call)
+        return value_of(call, timeout_s)
+
+    call = __call__
+
+    def _prepared(self, method: str, args: bytes, timeout_s: float | None, slots: int) -> Call:
+        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        retry = self._retry
+        return Call(
+            method,
+            args,
+            deadline=deadline,
+            # The time of a stream is its reader's own affair: only the first item has a limit.
+            sends_deadline=timeout_s is not None and not method.endswith(STREAM_SUFFIX),
+            slots=slots,
+            tries=Tries(retry, deadline) if retry is not None and retry.covers(method) else None,
+        )
+
+
+class AsyncStream:
+    """The items of a stream, as they come: for one reader, with `async for`."""
+
+    def __init__(self, wires: Wires, call: Call) -> None:
+        self._wires = wires
+        self._call = call
+
+    def __repr__(self) -> str:
+        return f"<AsyncStream of {self._call}>"
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:  # noqa: ANN401 - what the server sends
+        """The next item.
+
+        Raises:
+            StopAsyncIteration: the stream is complete, or was given up.
+            zerorpc.RemoteError, zerorpc.LostRemote: as for any call.
+        """
+        call, wires = self._call, self._wires
+        while not call.items:
+            if call.outcome is not None:
+                raise self._end()
+            call.owner = future = wires.loop.create_future()
+            wires.read(call)
+            await future
+        value = msgspec.msgpack.decode(call.items.popleft())
+        wires.read(call)
+        return value
+
+    def _end(self) -> Exception:
+        if type(self._call.outcome) is Ended:
+            return StopAsyncIteration()
+        return failure_of(self._call, None)
+
+    async def aclose(self) -> None:
+        """Read no more; the server notices by its own means, as the protocol has no word for it."""
+        self._give_up()
+
+    def __del__(self) -> None:
+        # It may be another thread that collects garbage, and any time.
+        if self._call.outcome is None and not self._wires.loop.is_closed():
+            self._wires.loop.call_soon_threadsafe(self._wires.give_up, self._call)
+
+    def _give_up(self) -> None:
+        if self._call.outcome is None:
+            self._wires.give_up(self._call)
+            self._call.outcome = Ended()
+        if self._call.items:
+            self._call.items.clear()

@@ -1,0 +1,61 @@
+"""What a caller gets from a call's outcome: its value, or an exception to raise.
+
+The exceptions are zerorpc's own classes, so that `except zerorpc.RemoteError` works as before. They
+are loaded when the first one is needed, because importing zerorpc loads gevent. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from zeropool.client.call import Answered, Call, Expired, Failed, Lost
+from zeropool.shared.wire.event import RemoteFailure
+
+
+def value_of(call: Call, timeout_s: float | None) -> Any:  # noqa: ANN401 - what the server answers
+    """The value of a call that has ended.
+
+    Raises:
+        zerorpc.RemoteError, zerorpc.TimeoutExpired, zerorpc.LostRemote: it has not ended well.
+    """
+    outcome = call.outcome
+    if type(outcome) is Answered:
+        values = msgspec.msgpack.decode(outcome.args)
+        return values[0] if values else None
+    raise failure_of(call, timeout_s)
+
+
+def failure_of(call: Call, timeout_s: float | None) -> Exception:
+    """The exception for a call that has ended badly."""
+    match call.outcome:
+        case Failed(failure=failure):
+            return remote_error(failure)
+        case Expired():
+            return _timeout_expired(timeout_s, call.method)
+        case Lost(reason=reason):
+            return _lost_remote(reason)
+    raise TypeError(f"no failure: {call}")
+
+
+def remote_error(failure: RemoteFailure) -> Exception:
+    """What the server says went wrong."""
+    from zerorpc.exceptions import RemoteError  # noqa: PLC0415 - see the module's docstring
+
+    error: Exception = RemoteError(failure.name, failure.message, failure.traceback or None)
+    return error
+
+
+def _timeout_expired(timeout_s: float | None, method: str) -> Exception:
+    from zerorpc.exceptions import TimeoutExpired  # noqa: PLC0415 - see the module's docstring
+
+    error: Exception = TimeoutExpired(timeout_s, f"calling remote method {method}")
+    return error
+
+
+def _lost_remote(reason: str) -> Exception:
+    from zerorpc.exceptions import LostRemote  # noqa: PLC0415 - see the module's docstring
+
+    error: Exception = LostRemote(reason)
+    return error

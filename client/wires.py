@@ -1,0 +1,265 @@
+"""The connections and the one timer of an asyncio client: its core's shell, without any policy.
+
+asyncio's own transports move the bytes, on whatever loop runs. What is called within one turn of
+the loop leaves together, in one write for each connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import Iterable
+from typing import cast
+
+from zeropool.client.call import Call
+from zeropool.client.core import Connect, Core
+from zeropool.client.link import Link
+from zeropool.shared.endpoints import Ipc, parse
+
+#: What is on its way out when the client closes has this long to leave.
+LINGER_S = 0.2
+_HUNG_UP = "the server has hung up"
+
+
+class Wire(asyncio.Protocol):
+    """One connection that the core has asked for, from the attempt to its end."""
+
+    def __init__(self, wires: Wires, link: Link) -> None:
+        self.link = link
+        self.attempt: asyncio.Task[None] | None = None
+        self.transport: asyncio.Transport | None = None
+        #: The transport has enough to send already.
+        self.is_full = False
+        self._is_closed = asyncio.Event()
+        self._wires = wires
+
+    def __repr__(self) -> str:
+        return f"<Wire {self.link.endpoint} is_full={self.is_full}>"
+
+    async def connect(self) -> None:
+        """Connect, or tell that it cannot be."""
+        loop = asyncio.get_running_loop()
+        endpoint = parse(self.link.endpoint)
+        try:
+            if isinstance(endpoint, Ipc):
+                await loop.create_unix_connection(lambda: self, endpoint.path)
+            else:
+                await loop.create_connection(lambda: self, endpoint.host, endpoint.port)
+        except OSError as error:
+            self._wires.ended(self, error.strerror or str(error))
+
+    async def finish(self) -> None:
+        """Close it when all is sent."""
+        if self.transport is not None:
+            self.transport.close()
+            await self._is_closed.wait()
+
+    def hang_up(self) -> None:
+        """Let go of it, whatever it still has to send."""
+        if self.transport is not None:
+            self.transport.abort()
+        elif self.attempt is not None:
+            self.attempt.cancel()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """As asyncio reports it."""
+        self.transport = cast("asyncio.Transport", transport)
+        self._wires.made(self)
+
+    def data_received(self, data: bytes) -> None:
+        """As asyncio reports it."""
+        self._wires.received(self, data)
+
+    def pause_writing(self) -> None:
+        """As asyncio reports it."""
+        self.is_full = True
+
+    def resume_writing(self) -> None:
+        """As asyncio reports it."""
+        self.is_full = False
+        self._wires.flush()
+
+    def eof_received(self) -> None:
+        """As asyncio reports it; the transport closes next."""
+        self._wires.ended(self, _HUNG_UP)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As asyncio reports it."""
+        self._is_closed.set()
+        self._wires.ended(self, str(exc or _HUNG_UP))
+
+
+class Wires:
+    """All connections of one client's core. Each call's owner is a future, or looks like one."""
+
+    def __init__(self, core: Core, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._core = core
+        self._wires: dict[Link, Wire] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+        self._is_flush_due = False
+        #: Who waits for a server to be there.
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Wires {list(self._wires.values())} of {self._core}>"
+
+    # Calls
+
+    def submit(self, call: Call) -> None:
+        """Take a call.
+
+        Raises:
+            Overloaded: too much waits for a server already.
+        """
+        now = time.monotonic()
+        core = self._core
+        is_stale = False
+        for link in core.links:
+            is_stale |= core.is_stale(link, now)
+        core.submit(call, now)
+        if core.wake_at < self._timer_at:
+            self._arm(now)
+        if self._is_flush_due:
+            return
+        if is_stale:
+            # One turn of the loop for the news of the connection's end, before this goes there.
+            self._is_flush_due = True
+            self.loop.call_soon(self.loop.call_soon, self.flush)
+        elif call.link is not None and len(call.link.calls) == 1:
+            # Nothing is in flight beside it, so nothing else is about to be sent with it.
+            self.flush()
+        else:
+            self._flush_soon()
+
+    def give_up(self, call: Call) -> None:
+        """Nobody waits for this call any more."""
+        self._core.give_up(call)
+
+    def read(self, call: Call) -> None:
+        """The reader of a stream wants more."""
+        self._core.read(call)
+        if call.link is not None and call.link.has_outgoing:
+            self._flush_soon()
+
+    # Connections
+
+    async def connected(self) -> None:
+        """Return when a server is there."""
+        self._core.connect(time.monotonic())
+        self.flush()
+        while not self._core.is_connected:
+            waiter = self.loop.create_future()
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
+
+    def disconnect(self, endpoint: str) -> None:
+        """Know a server no more."""
+        _tell(self._core.remove(endpoint, time.monotonic()))
+        self.flush()
+
+    async def close(self) -> None:
+        """End all calls and connections."""
+        self.flush()
+        _tell(self._core.close())
+        self._core.take_commands()
+        if self._timer is not None:
+            self._timer.cancel()
+        wires = list(self._wires.values())
+        self._wires.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                for wire in wires:
+                    await wire.finish()
+        for wire in wires:
+            wire.hang_up()
+
+    def made(self, wire: Wire) -> None:
+        """There is a connection: bytes can flow."""
+        if self._wires.get(wire.link) is not wire:
+            wire.hang_up()
+            return
+        self._core.connected(wire.link, time.monotonic())
+        self.flush()
+
+    def received(self, wire: Wire, data: bytes) -> None:
+        """Bytes have come."""
+        if self._wires.get(wire.link) is not wire:
+            return
+        now = time.monotonic()
+        _tell(self._core.received(wire.link, data, now))
+        if wire.link.has_outgoing or self._waiters:
+            self.flush()
+            self._tell_waiters()
+
+    def ended(self, wire: Wire, reason: str) -> None:
+        """There is no connection, or no more."""
+        if self._wires.get(wire.link) is not wire:
+            return
+        del self._wires[wire.link]
+        _tell(self._core.disconnected(wire.link, time.monotonic(), reason))
+        self._flush_soon()
+
+    def flush(self) -> None:
+        """Do what the core says, and send what there is to send."""
+        self._is_flush_due = False
+        core = self._core
+        for command in core.take_commands():
+            if isinstance(command, Connect):
+                self._connect(command.link)
+            else:
+                wire = self._wires.pop(command.link, None)
+                if wire is not None:
+                    wire.hang_up()
+        for link, wire in self._wires.items():
+            if link.has_outgoing and wire.transport is not None and not wire.is_full:
+                wire.transport.write(link.take_outgoing())
+        if core.wake_at < self._timer_at:
+            self._arm(time.monotonic())
+
+    def _flush_soon(self) -> None:
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            self.loop.call_soon(self.flush)
+
+    def _connect(self, link: Link) -> None:
+        wire = Wire(self, link)
+        self._wires[link] = wire
+        wire.attempt = self.loop.create_task(wire.connect())
+
+    def _tell_waiters(self) -> None:
+        if self._core.is_connected:
+            _tell_futures(self._waiters)
+
+    # Time
+
+    def _arm(self, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._core.wake_at
+        self._timer = self.loop.call_later(max(0.0, self._timer_at - now), self._tick)
+
+    def _tick(self) -> None:
+        # What has arrived was delivered before: loops look at their sockets before their timers.
+        self._timer, self._timer_at = None, math.inf
+        _tell(self._core.tick(time.monotonic()))
+        self.flush()
+
+
+def _tell(news: Iterable[Call]) -> None:
+    for call in news:
+        owner = call.owner
+        if not owner.done():
+            owner.set_result(call)
+
+
+def _tell_futures(futures: Iterable[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
