@@ -16,12 +16,12 @@ from typing import Any, Self
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from zeropool.client.aio_wires import Wires
 from zeropool.client.call import Call, Ended
 from zeropool.client.core import Core
 from zeropool.client.foreign import ENCODER
 from zeropool.client.results import failure_of, value_of
 from zeropool.client.retry import RetryPolicy, Tries
-from zeropool.client.wires import Wires
 from zeropool.shared.endpoints import Use, check
 from zeropool.shared.methods import STREAM_SUFFIX
 from zeropool.shared.wire.flow import DEFAULT_SLOTS
