@@ -7,23 +7,26 @@ is cancelled gives its call up, and a stream that nobody reads any more likewise
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from zeropool.client.aio_gathering import Gathering
 from zeropool.client.aio_wires import Wires
+from zeropool.client.batch import BatchOptions, batch_of
 from zeropool.client.call import Call, Ended
 from zeropool.client.core import Core
 from zeropool.client.foreign import ENCODER
+from zeropool.client.making import Manner, make_call
+from zeropool.client.many import Many, ManyOptions, many_of
 from zeropool.client.results import failure_of, value_of
-from zeropool.client.retry import RetryPolicy, Tries
+from zeropool.client.retry import RetryPolicy
+from zeropool.client.window import Order
 from zeropool.shared.endpoints import Use, check
-from zeropool.shared.methods import STREAM_SUFFIX
 from zeropool.shared.wire.flow import DEFAULT_SLOTS
 from zeropool.shared.wire.heartbeat import BEAT_INTERVAL_S
 
@@ -55,10 +58,9 @@ class AsyncClient:
         retry: RetryPolicy | None = None,
     ) -> None:
         self._endpoints: list[str] = []
-        self._timeout_s = timeout
+        self._manner = Manner(timeout, retry)
         self._heartbeat_s = heartbeat
         self._is_passive = passive_heartbeat
-        self._retry = retry
         self._core: Core | None = None
         self._wires: Wires | None = None
         for endpoint in [connect_to] if isinstance(connect_to, str) else connect_to or ():
@@ -160,8 +162,10 @@ class AsyncClient:
             TypeError, OverflowError, UnicodeEncodeError: an argument has no MessagePack form.
         """
         wires = self._opened()
-        timeout_s = self._timeout_s if timeout is UNSET else timeout
-        call = self._prepared(method, ENCODER.encode(args), timeout_s, slots)
+        manner = self._manner
+        timeout_s = manner.timeout_s if timeout is UNSET else timeout
+        call = make_call(method, ENCODER.encode(args), timeout_s, manner.retry, time.monotonic())
+        call.slots = slots
         call.owner = future = wires.loop.create_future()
         wires.submit(call)
         try:
@@ -175,18 +179,68 @@ class AsyncClient:
 
     call = __call__
 
-    def _prepared(self, method: str, args: bytes, timeout_s: float | None, slots: int) -> Call:
-        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
-        retry = self._retry
-        return Call(
-            method,
-            args,
-            deadline=deadline,
-            # The time of a stream is its reader's own affair: only the first item has a limit.
-            sends_deadline=timeout_s is not None and not method.endswith(STREAM_SUFFIX),
-            slots=slots,
-            tries=Tries(retry, deadline) if retry is not None and retry.covers(method) else None,
-        )
+    # Many calls
+
+    async def predict_batch(
+        self, model: str, rows: object, **options: Unpack[BatchOptions]
+    ) -> list[Any]:
+        """Predict many rows by `Q_predict_batch`, in pieces where they are many.
+
+        Args:
+            model: qualified name.
+            rows: a list, a numpy array or a pandas frame.
+            options: see `BatchOptions`.
+
+        Returns:
+            The predictions, in the rows' order.
+
+        Raises:
+            zerorpc.RemoteError, zerorpc.TimeoutExpired, zerorpc.LostRemote: as for any call.
+            TypeError, ValueError: a row has no MessagePack form, or an option is none.
+        """
+        batch = batch_of(model, rows, self._manner, **options)
+        async with Gathering(self._opened(), batch) as gathering:
+            while await gathering.goes_on():
+                pass
+        return batch.result()
+
+    def predict_many(
+        self, model: str, rows: object, **options: Unpack[ManyOptions]
+    ) -> AsyncGenerator[Any]:
+        """Predict each row by a call of its own, with a window of them in flight.
+
+        Args:
+            model: qualified name.
+            rows: any iterable, also an endless one, a numpy array or a pandas frame.
+            options: see `ManyOptions`.
+
+        Returns:
+            The predictions, in the rows' order. Whoever stops early gives up what is in flight: at
+            once with `aclose`, otherwise when the iterator is collected.
+
+        Raises:
+            zerorpc.RemoteError, zerorpc.TimeoutExpired, zerorpc.LostRemote: as for any call.
+            TypeError, ValueError: a row has no MessagePack form, or an option is none.
+        """
+        return self._values(many_of(model, rows, self._manner, Order.INPUT, **options))
+
+    def predict_as_completed(
+        self, model: str, rows: object, **options: Unpack[ManyOptions]
+    ) -> AsyncGenerator[tuple[int, Any]]:
+        """As `predict_many`, but pairs of a row's number and its prediction, as they come."""
+        return self._pairs(many_of(model, rows, self._manner, Order.ARRIVAL, **options))
+
+    async def _values(self, many: Many) -> AsyncGenerator[Any]:
+        async with Gathering(self._opened(), many) as gathering:
+            while await gathering.goes_on():
+                for _, result in many.take():
+                    yield many.shown(result)
+
+    async def _pairs(self, many: Many) -> AsyncGenerator[tuple[int, Any]]:
+        async with Gathering(self._opened(), many) as gathering:
+            while await gathering.goes_on():
+                for number, result in many.take():
+                    yield number, many.shown(result)
 
 
 class AsyncStream:

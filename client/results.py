@@ -36,7 +36,8 @@ def failure_of(call: Call, timeout_s: float | None) -> Exception:
             return _timeout_expired(timeout_s, call.method)
         case Lost(reason=reason):
             return _lost_remote(reason)
-    raise TypeError(f"no failure: {call}")
+    # Who asks for one value cannot use a stream.
+    return TypeError(f"{call.method} answers with a stream")
 
 
 def remote_error(failure: RemoteFailure) -> Exception:

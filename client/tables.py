@@ -85,9 +85,41 @@ def rows_of(data: object, columns: Sequence[str] | None = None) -> Rows:
         raise TypeError(f"columns name those of an array or a frame, not of a {_kind(data)}")
     if is_a(data, "pandas", "Series"):
         return _bare(_frame_column(data, "this column"))
+    return _SlicedRows(list(_rows(data)))
+
+
+def each_of(data: object, columns: Sequence[str] | None = None) -> Iterator[bytes]:
+    """The rows one by one, each packed. An iterable may be endless: a row is taken when it is due.
+
+    Raises:
+        TypeError, ValueError: as `rows_of` and `Rows.packed`.
+    """
+    if _is_table(data) or columns is not None:
+        return rows_of(data, columns).each()
+    return _each_packed(_rows(data), 0)
+
+
+def _is_table(data: object) -> bool:
+    return (
+        is_a(data, "pandas", "DataFrame")
+        or is_a(data, "pandas", "Series")
+        or is_a(data, "numpy", "ndarray")
+    )
+
+
+def _rows(data: object) -> Iterable[object]:
     if isinstance(data, str | bytes | dict) or not isinstance(data, Iterable):
         raise TypeError(f"rows should be a list, an array or a frame, not a {_kind(data)}")
-    return _SlicedRows(data if isinstance(data, list) else list(data))
+    return data
+
+
+def _each_packed(rows: Iterable[object], start: int) -> Iterator[bytes]:
+    for index, row in enumerate(rows, start):
+        try:
+            packed = ENCODER.encode(row)
+        except _ENCODE_ERRORS as error:
+            raise _explained([row], index, error) from error
+        yield packed
 
 
 def _kind(value: object) -> str:
@@ -260,12 +292,7 @@ class _PlainRows(Rows):
 
     def each(self) -> Iterator[bytes]:
         for start in range(0, len(self), CHUNK_ROWS):
-            for index, row in enumerate(self.made(start, start + CHUNK_ROWS), start):
-                try:
-                    packed = ENCODER.encode(row)
-                except _ENCODE_ERRORS as error:
-                    raise _explained([row], index, error) from error
-                yield packed
+            yield from _each_packed(self.made(start, start + CHUNK_ROWS), start)
 
 
 class _ColumnRows(_PlainRows):

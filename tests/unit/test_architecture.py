@@ -62,6 +62,7 @@ ALLOWED_WORLDLY = {
     # A client is a shell too: one socket, one clock, and zerorpc's exception classes.
     "client/sync.py": {"time", "zmq", "zerorpc"},
     "client/aio.py": {"asyncio", "time"},
+    "client/aio_gathering.py": {"asyncio", "time"},
     "client/aio_wires.py": {"asyncio", "time"},
     "client/results.py": {"zerorpc"},
     # Signals become bytes in a socket pair.

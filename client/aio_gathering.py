@@ -1,0 +1,88 @@
+"""Many calls for one asyncio task: made as their source asks for them, and waited for together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Protocol, Self
+
+from zeropool.client.aio_wires import Wires
+from zeropool.client.call import Call
+
+
+class Source(Protocol):
+    """Where the calls come from, and who takes what came of them."""
+
+    @property
+    def open(self) -> Iterable[Call]:
+        """Calls in flight."""
+
+    @property
+    def is_over(self) -> bool:
+        """There is nothing more to do."""
+
+    def next_call(self, now: float) -> Call | None:
+        """One more call to make now."""
+
+    def end(self, call: Call) -> None:
+        """A call has news."""
+
+
+class Gathering:
+    """The owner of the calls; what is in flight at the end of its block is given up."""
+
+    def __init__(self, wires: Wires, source: Source) -> None:
+        self._wires = wires
+        self._source = source
+        self._news: deque[Call] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Gathering of {self._source}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for call in self._source.open:
+            self._wires.give_up(call)
+
+    async def goes_on(self) -> bool:
+        """Make the calls that are due, and wait for news of any; False where nothing is left."""
+        source, wires, news = self._source, self._wires, self._news
+        now = time.monotonic()
+        while (call := source.next_call(now)) is not None:
+            call.owner = self
+            wires.submit(call)
+        if source.is_over:
+            return False
+        if not news:
+            self._waiter = wires.loop.create_future()
+            await self._waiter
+        while news:
+            call = news.popleft()
+            if call.outcome is None:
+                # The first item of a stream, where one value was asked for.
+                wires.give_up(call)
+            source.end(call)
+        return True
+
+    # As a future's, for whoever tells of news.
+
+    def done(self) -> bool:
+        """It never is."""
+        return False
+
+    def set_result(self, call: Call) -> None:
+        """A call has news."""
+        self._news.append(call)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

@@ -1,0 +1,213 @@
+"""One batch of rows as calls of `Q_predict_batch`: cut into pieces, and put together again.
+
+A gateway takes a request as a whole, and others wait meanwhile; so a large batch goes in pieces of
+bounded size, a few of them in flight. A piece that is still too large for its server is halved. No
+I/O, no clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from zeropool.client.call import Answered, Call, Failed
+from zeropool.client.making import Maker, Manner
+from zeropool.client.many import ONE, OnError, is_raised
+from zeropool.client.results import remote_error, value_of
+from zeropool.client.tables import Rows, rows_of
+from zeropool.shared.errors import PayloadTooLarge, ProtocolError
+from zeropool.shared.methods import BATCH_SUFFIX
+from zeropool.shared.wire.event import RemoteFailure
+
+#: A gateway's `max_request_bytes` is 64 MiB unless it is told otherwise; a worker builds no more
+#: than 250,000 maps and arrays for one task.
+PIECE_BYTES = 8 * 1024 * 1024
+PIECE_ROWS = 25_000
+#: One travels, one is computed, one is on its way back, one waits so that no worker does.
+PIECES_IN_FLIGHT = 4
+
+
+class _RowError(msgspec.Struct):
+    """Why a row has no prediction."""
+
+    index: int
+    name: str
+    message: str
+
+
+class _Answer(msgspec.Struct):
+    """What `Q_predict_batch` answers."""
+
+    predictions: list[object]
+    errors: list[_RowError]
+
+
+class Batch:
+    """The rows, and what came of them.
+
+    Args:
+        rows: all of them.
+        maker: of the calls.
+        piece_rows: most rows of one call.
+        piece_bytes: the same in bytes; one row may have more.
+        is_raising: the first failure is raised, and not part of the result.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        maker: Maker,
+        *,
+        piece_rows: int = PIECE_ROWS,
+        piece_bytes: int = PIECE_BYTES,
+        is_raising: bool = True,
+    ) -> None:
+        self._rows = rows
+        self._maker = maker
+        self._piece_rows = piece_rows
+        self._piece_bytes = piece_bytes
+        self._is_raising = is_raising
+        self._next = 0
+        self._halves: deque[tuple[int, int]] = deque()
+        self._results: list[Any] = [None] * len(rows)
+        self._failed: dict[int, Exception] = {}
+        #: Calls in flight, with the first and the last but one of their rows.
+        self.open: dict[Call, tuple[int, int]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Batch rows={len(self._results)} failed={len(self._failed)} open={len(self.open)}>"
+
+    @property
+    def is_over(self) -> bool:
+        """Every row has its result."""
+        return not self.open and not self._halves and self._next >= len(self._rows)
+
+    def next_call(self, now: float) -> Call | None:
+        """One more call to make now; None while there is none.
+
+        Raises:
+            TypeError: a row has no MessagePack form.
+        """
+        if len(self.open) >= PIECES_IN_FLIGHT:
+            return None
+        if self._halves:
+            start, stop = self._halves.popleft()
+            packed = self._rows.packed(start, stop)
+        elif self._next < len(self._rows):
+            start = self._next
+            stop, packed = self._cut(start)
+            self._next = stop
+        else:
+            return None
+        call = self._maker.make(ONE + packed, now)
+        self.open[call] = (start, stop)
+        return call
+
+    def _cut(self, start: int) -> tuple[int, bytes]:
+        while True:
+            stop = min(start + self._piece_rows, len(self._rows))
+            packed = self._rows.packed(start, stop)
+            if len(packed) <= self._piece_bytes or stop - start == 1:
+                return stop, packed
+            parts = math.ceil(len(packed) / self._piece_bytes)
+            # For the next pieces, too: rows of one batch are as a rule of about the same size.
+            self._piece_rows = min(stop - start - 1, math.ceil((stop - start) / parts))
+
+    def end(self, call: Call) -> None:
+        """A call has news; it may be told more than once."""
+        if call not in self.open:
+            return
+        start, stop = self.open.pop(call)
+        if type(call.outcome) is Answered:
+            self._fill(start, stop, value_of(call, None), call.method)
+        elif _is_too_large(call) and stop - start > 1:
+            middle = (start + stop) // 2
+            self._halves.extend(((start, middle), (middle, stop)))
+        else:
+            self._fail(range(start, stop), self._maker.failure_of(call))
+
+    def _fill(self, start: int, stop: int, value: object, method: str) -> None:
+        try:
+            answer = msgspec.convert(value, _Answer)
+        except msgspec.ValidationError as error:
+            self._fail(range(start, stop), ProtocolError(f"{method}: {error}"))
+            return
+        count = len(answer.predictions)
+        if count != stop - start:
+            reason = f"{method}: {count} predictions for {stop - start} rows"
+            self._fail(range(start, stop), ProtocolError(reason))
+            return
+        self._results[start:stop] = answer.predictions
+        for found in answer.errors:
+            if 0 <= found.index < count:
+                index = start + found.index
+                told = f"row {index}: {found.name}: {found.message}"
+                failure = RemoteFailure(found.name, found.message, told)
+                self._fail(range(index, index + 1), remote_error(failure))
+
+    def _fail(self, indexes: range, error: Exception) -> None:
+        for index in indexes:
+            self._results[index] = self._failed[index] = error
+
+    def result(self) -> list[Any]:
+        """The predictions in the rows' order; where one failed, its exception.
+
+        Raises:
+            zerorpc.RemoteError, zerorpc.TimeoutExpired, zerorpc.LostRemote: that of the first row
+                that failed, if failures are raised.
+        """
+        if self._is_raising and self._failed:
+            raise self._failed[min(self._failed)]
+        return self._results
+
+
+class BatchOptions(TypedDict, total=False):
+    """What may be said of a batch."""
+
+    #: Names for the columns of an array, new ones for those of a frame.
+    columns: Sequence[str] | None
+    #: "raise" the first failure, or "return" each in its prediction's place.
+    errors: OnError
+    #: Of each piece, as the client's.
+    timeout: float | UnsetType | None
+    #: Most rows of a piece; its server may split it further.
+    piece_rows: int
+    #: The same in bytes; below the server's limit of a request.
+    piece_bytes: int
+
+
+def batch_of(  # noqa: PLR0913 - as `BatchOptions`
+    model: str,
+    rows: object,
+    manner: Manner,
+    *,
+    columns: Sequence[str] | None = None,
+    errors: OnError = "raise",
+    timeout: float | UnsetType | None = UNSET,
+    piece_rows: int = PIECE_ROWS,
+    piece_bytes: int = PIECE_BYTES,
+) -> Batch:
+    """A model's predictions for a batch of rows, as a user asks for them.
+
+    Raises:
+        TypeError, ValueError: there are no rows, or an option is none.
+    """
+    if piece_rows < 1:
+        raise ValueError(f"pieces of {piece_rows} rows: expected 1 or more")
+    return Batch(
+        rows_of(rows, columns),
+        manner.maker(model + BATCH_SUFFIX, timeout),
+        piece_rows=piece_rows,
+        piece_bytes=piece_bytes,
+        is_raising=is_raised(errors),
+    )
+
+
+def _is_too_large(call: Call) -> bool:
+    outcome = call.outcome
+    return isinstance(outcome, Failed) and outcome.failure.name == PayloadTooLarge.wire_name

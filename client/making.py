@@ -1,0 +1,59 @@
+"""How the calls of one method are made, from what a client was told. No I/O, no clock."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from zeropool.client.call import Call
+from zeropool.client.results import failure_of
+from zeropool.client.retry import RetryPolicy, Tries
+from zeropool.shared.methods import STREAM_SUFFIX
+
+
+def make_call(
+    method: str,
+    args: bytes,
+    timeout_s: float | None,
+    retry: RetryPolicy | None,
+    now: float,
+) -> Call:
+    """A call with packed arguments, that is given up and repeated as the client was told."""
+    deadline = math.inf if timeout_s is None else now + timeout_s
+    return Call(
+        method,
+        args,
+        deadline=deadline,
+        # The time of a stream is its reader's own affair: only the first item has a limit.
+        sends_deadline=timeout_s is not None and not method.endswith(STREAM_SUFFIX),
+        tries=Tries(retry, deadline) if retry is not None and retry.covers(method) else None,
+    )
+
+
+class Maker(msgspec.Struct, frozen=True):
+    """Makes many calls of one method."""
+
+    method: str
+    timeout_s: float | None
+    retry: RetryPolicy | None
+
+    def make(self, args: bytes, now: float) -> Call:
+        """One call, with its packed arguments."""
+        return make_call(self.method, args, self.timeout_s, self.retry, now)
+
+    def failure_of(self, call: Call) -> Exception:
+        """The exception for one that has ended badly."""
+        return failure_of(call, self.timeout_s)
+
+
+class Manner(msgspec.Struct, frozen=True):
+    """How a client makes its calls, where a call does not say otherwise."""
+
+    timeout_s: float | None
+    retry: RetryPolicy | None
+
+    def maker(self, method: str, timeout: float | msgspec.UnsetType | None) -> Maker:
+        """For calls of one method."""
+        timeout_s = self.timeout_s if timeout is msgspec.UNSET else timeout
+        return Maker(method, timeout_s, self.retry)
