@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 from zeropool.client.call import Call
@@ -18,8 +18,8 @@ from zeropool.client.core import Connect, Core
 from zeropool.client.link import Link
 from zeropool.shared.endpoints import Ipc, parse
 
-#: What is on its way out when the client closes has this long to leave.
-LINGER_S = 0.2
+#: What is on its way out when the client closes has this long to leave, if the server reads slowly.
+LINGER_S = 1.0
 _HUNG_UP = "the server has hung up"
 
 
@@ -49,6 +49,11 @@ class Wire(asyncio.Protocol):
                 await loop.create_connection(lambda: self, endpoint.host, endpoint.port)
         except OSError as error:
             self._wires.ended(self, error.strerror or str(error))
+
+    def send(self) -> None:
+        """Take what the link has to say."""
+        if self.transport is not None and self.link.has_outgoing:
+            self.transport.write(self.link.take_outgoing())
 
     async def finish(self) -> None:
         """Close it when all is sent."""
@@ -87,6 +92,7 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """As asyncio reports it."""
+        self.transport = None
         self._is_closed.set()
         self._wires.ended(self, str(exc or _HUNG_UP))
 
@@ -126,9 +132,9 @@ class Wires:
         if self._is_flush_due:
             return
         if is_stale:
-            # One turn of the loop for the news of the connection's end, before this goes there.
+            # News of the connection's end come first.
             self._is_flush_due = True
-            self.loop.call_soon(self.loop.call_soon, self.flush)
+            self._after_reading(self.flush)
         elif call.link is not None and len(call.link.calls) == 1:
             # Nothing is in flight beside it, so nothing else is about to be sent with it.
             self.flush()
@@ -166,7 +172,8 @@ class Wires:
 
     async def close(self) -> None:
         """End all calls and connections."""
-        self.flush()
+        for wire in self._wires.values():
+            wire.send()
         _tell(self._core.close())
         self._core.take_commands()
         if self._timer is not None:
@@ -193,10 +200,12 @@ class Wires:
         if self._wires.get(wire.link) is not wire:
             return
         now = time.monotonic()
-        _tell(self._core.received(wire.link, data, now))
-        if wire.link.has_outgoing or self._waiters:
-            self.flush()
-            self._tell_waiters()
+        core = self._core
+        _tell(core.received(wire.link, data, now))
+        if wire.link.has_outgoing or core.wake_at < self._timer_at:
+            self._flush_soon()
+        if self._waiters and core.is_connected:
+            _tell_futures(self._waiters)
 
     def ended(self, wire: Wire, reason: str) -> None:
         """There is no connection, or no more."""
@@ -218,8 +227,8 @@ class Wires:
                 if wire is not None:
                     wire.hang_up()
         for link, wire in self._wires.items():
-            if link.has_outgoing and wire.transport is not None and not wire.is_full:
-                wire.transport.write(link.take_outgoing())
+            if link.has_outgoing and not wire.is_full:
+                wire.send()
         if core.wake_at < self._timer_at:
             self._arm(time.monotonic())
 
@@ -233,20 +242,24 @@ class Wires:
         self._wires[link] = wire
         wire.attempt = self.loop.create_task(wire.connect())
 
-    def _tell_waiters(self) -> None:
-        if self._core.is_connected:
-            _tell_futures(self._waiters)
-
     # Time
 
     def _arm(self, now: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = self._core.wake_at
-        self._timer = self.loop.call_later(max(0.0, self._timer_at - now), self._tick)
+        # A server that spoke while the loop was busy was not silent.
+        due_after_s = max(0.0, self._timer_at - now)
+        self._timer = self.loop.call_later(due_after_s, self._after_reading, self._tick)
+
+    def _after_reading(self, callback: Callable[[], None]) -> None:
+        """Have it called when what lies in the sockets now is delivered.
+
+        Loops differ in when they look at them within a turn, so a whole one has to pass.
+        """
+        self.loop.call_soon(self.loop.call_soon, callback)
 
     def _tick(self) -> None:
-        # What has arrived was delivered before: loops look at their sockets before their timers.
         self._timer, self._timer_at = None, math.inf
         _tell(self._core.tick(time.monotonic()))
         self.flush()
