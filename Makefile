@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 NPM_RIG := tests/interop/node
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check types format interop chaos detection poison hung rolls readyz soak simulate overload fuzz fuzz-full fuzz-guided bench clean
+.PHONY: help install run test check types format interop chaos detection poison hung rolls readyz soak simulate overload fuzz fuzz-full fuzz-guided bench bench-clients clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -130,6 +130,9 @@ $(BENCH_STAMP): setup.cfg pyproject.toml constraints.txt iris-model/setup.cfg be
 BENCH = $(BENCH_VENV)/bin/python benchmarks/compare.py --rounds $(or $(ROUNDS),3) --seconds $(or $(SECONDS),2)
 bench: $(BENCH_STAMP) ## compare with other servers: ROUNDS=3, SECONDS=2 a point; ONLY="mosec zeropool-2" writes nothing
 	$(BENCH) $(if $(ONLY),$(ONLY:%=--only %),--output benchmarks/results/peers.json --page docs/benchmarks.md --chart docs/benchmarks.svg)
+
+bench-clients: $(DEV_STAMP) ## compare the clients on one gateway, two minutes: ROUNDS=7, SECONDS=1 a point
+	$(BIN)/python benchmarks/clients.py --rounds $(or $(ROUNDS),7) --seconds $(or $(SECONDS),1)
 
 clean: ## remove everything that is made
 	rm -rf $(VENV) $(BENCH_VENV) build *.egg-info iris-model/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis $(NPM_RIG)/node_modules

@@ -137,7 +137,7 @@ def run(setups: Sequence[Setup], seconds: float, rounds: int) -> dict[Setup, lis
     measured: dict[Setup, list[Round]] = {setup: [] for setup in setups}
     with Zeropool(WORKERS).running() as server, contextlib.ExitStack() as stack:
         children = {
-            setup: stack.enter_context(_start(setup, server.endpoint, seconds)) for setup in setups
+            setup: stack.enter_context(_start(setup, server.address, seconds)) for setup in setups
         }
         for number in range(rounds + 1):
             for setup, child in children.items():
