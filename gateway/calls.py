@@ -36,6 +36,8 @@ class Task(msgspec.Struct):
     #: Workers that died while they had it.
     deaths: int = 0
     owner: str = ""
+    #: What it takes of its worker's credit: its rows, but no more than one batch.
+    held_rows: int = 1
     #: What the dispatcher expects it to cost its worker, in seconds.
     cost_s: float = 0.0
     #: When the latest attempt began.

@@ -23,7 +23,7 @@ from zeropool.gateway.limits import Limits
 from zeropool.gateway.lobby import Lobby, due_at
 from zeropool.gateway.pool import Pool
 from zeropool.gateway.row_calls import Batch, Stream
-from zeropool.gateway.rows import RowCursor, reading_bytes, task_rows
+from zeropool.gateway.rows import RowCursor, batch_task_rows, reading_bytes, task_rows
 from zeropool.gateway.service import ModelMethod, OwnMethod, Service, Shape
 from zeropool.gateway.status import Rate, snapshot
 from zeropool.gateway.tally import OK
@@ -188,10 +188,12 @@ class Gateway:
             return Unary(order)
         rows = RowCursor(args, method.name)
 
+        chosen = batch_task_rows if method.shape is Shape.BATCH else task_rows
+
         def share() -> int:
             workers = len(self.fleet.holding(method.model))
             row_s = self.dispatcher.queues[method.model].row_s
-            return task_rows(self.service.models[method.model], row_s, rows.total, workers)
+            return chosen(self.service.models[method.model], row_s, rows.total, workers)
 
         if method.shape is Shape.BATCH:
             return Batch(order, rows, task_rows=share)

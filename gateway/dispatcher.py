@@ -198,7 +198,8 @@ class Dispatcher:
         self.ledger.sent(task, worker.worker_id)
         if task.attempt == 1 and not task.first_index:
             self.queues[call.model].tally.waited(now - call.accepted_at)
-        worker.took(task.rows, task.cost_s, now)
+        task.held_rows = min(task.rows, self.queues[call.model].info.max_batch_size)
+        worker.took(task.held_rows, task.cost_s, now)
         is_call = task.kind is Kind.CALL
         return Job(
             task.job_id,
@@ -224,7 +225,7 @@ class Dispatcher:
             if task is None:
                 continue
             is_news = True
-            worker.gave(task.rows, task.cost_s, now)
+            worker.gave(task.held_rows, task.cost_s, now)
             if result.outcome is Outcome.RETURNED:
                 returned.append(task)
             elif not task.call.is_over:
@@ -302,7 +303,7 @@ class Dispatcher:
             for task in reversed(self.ledger.surely_waiting(worker.worker_id, rows)):
                 if self.queues[task.call.model].info.retry_safe:
                     self.ledger.take_back(task)
-                    worker.lost(task.rows, task.cost_s)
+                    worker.lost(task.held_rows, task.cost_s)
                     self._cancellations.setdefault(worker.worker_id, []).append(task.job_id)
                     self._retry(task)
 

@@ -17,8 +17,13 @@ from zeropool.shared.wire.event import DECODE_ERRORS
 MIN_TASK_ROWS = 16
 #: Unless it takes this long: then what the task costs beside its rows does not matter.
 MAX_SMALL_TASK_S = 0.010
+#: One of a batch may be so long, where rows are cheap, however few a model predicts at a time: each
+#: task costs about 0.1 ms of gateway and worker. Who calls meanwhile waits so much longer.
+LARGE_TASK_S = 0.002
 #: A task is to take no more than this part of the model's time limit, which is for a prediction.
 TASKS_IN_TIME = 4
+#: What a row costs at least, to divide by.
+MIN_ROW_S = 1e-9
 #: The headers of two arrays, each of at most 5 bytes.
 MAX_HEAD_BYTES = 10
 #: An unpacker's stack of 1,024 open containers and its object; msgpack-python 1.2, measured.
@@ -101,14 +106,30 @@ def array_header(count: int) -> bytes:
 
 
 def task_rows(info: ModelInfo, row_s: float | None, total: int, workers: int) -> int:
-    """Rows for the next task of a call: an even share for every worker, within bounds.
+    """Rows for the next task of a stream: an even share for every worker, within bounds.
 
     ``row_s`` is what a row costs, None where it is not known: then a model without
     `predict_batch`, which may take any time for each, gets one at a time.
     """
-    share = max(1, -(-total // max(workers, 1)))
+    share = _share(total, workers)
     if row_s is None:
         return min(share, info.max_batch_size if info.batches else 1, MAX_JOB_ROWS)
-    worth_it = max(1, min(MIN_TASK_ROWS, int(MAX_SMALL_TASK_S / max(row_s, 1e-9))))
-    in_time = max(1, int(info.timeout_s / TASKS_IN_TIME / max(row_s, 1e-9)))
-    return min(max(worth_it, share), info.max_batch_size, in_time, MAX_JOB_ROWS)
+    worth_it = max(1, min(MIN_TASK_ROWS, int(MAX_SMALL_TASK_S / max(row_s, MIN_ROW_S))))
+    return min(max(worth_it, share), info.max_batch_size, _rows_in_time(info, row_s), MAX_JOB_ROWS)
+
+
+def batch_task_rows(info: ModelInfo, row_s: float | None, total: int, workers: int) -> int:
+    """The same for a batch, of which nobody sees a part: several predictions may be one task."""
+    rows = task_rows(info, row_s, total, workers)
+    if row_s is None:
+        return rows
+    large = int(LARGE_TASK_S / max(row_s, MIN_ROW_S))
+    return max(rows, min(large, _share(total, workers), _rows_in_time(info, row_s), MAX_JOB_ROWS))
+
+
+def _share(total: int, workers: int) -> int:
+    return max(1, -(-total // max(workers, 1)))
+
+
+def _rows_in_time(info: ModelInfo, row_s: float) -> int:
+    return max(1, int(info.timeout_s / TASKS_IN_TIME / max(row_s, MIN_ROW_S)))

@@ -95,6 +95,8 @@ class LoadedModel:
             name = self.info.qualified_name
             reason = f"predict_batch of {name} returned {found} for {len(rows)} rows"
             return [ModelFailed(reason) for _ in rows]
+        if not has_errors(predictions):
+            return predictions
         return [self._row_result(item, "predict_batch") for item in predictions]
 
     def _row_result(self, result: object, method: str) -> object | Exception:
@@ -107,6 +109,11 @@ class LoadedModel:
         failed = ModelFailed(f"{method} of {self.info.qualified_name} raised {_told(error)}")
         failed.__cause__ = error
         return failed
+
+
+def has_errors(outputs: Iterable[object]) -> bool:
+    """Tell whether an exception is among them: a look at each type, not at each output."""
+    return any(issubclass(kind, BaseException) for kind in set(map(type, outputs)))
 
 
 def load_model(  # noqa: PLR0913 - the limits that a configuration gives

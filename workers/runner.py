@@ -16,8 +16,8 @@ from zeropool.shared.wire import event as wire
 from zeropool.shared.wire.event import MessageIds, RemoteFailure
 from zeropool.workers.batcher import Batch
 from zeropool.workers.failures import describe
-from zeropool.workers.models import LoadedModel
-from zeropool.workers.output import encode_prediction
+from zeropool.workers.models import LoadedModel, has_errors
+from zeropool.workers.output import encode_plain, encode_prediction
 
 _PREDICTION_ITEM = b"\x82\xa5index%b\xaaprediction%b"
 _NOT_THE_MODELS_FAULT = (CallerError, CapacityError)
@@ -101,19 +101,26 @@ class Runner:
             rows = model.input.decode_rows(job.args, method)
         except ZeropoolError as error:
             return self._rows_result(job, [error] * job.rows)
-        good = [index for index, row in enumerate(rows) if not isinstance(row, ZeropoolError)]
-        outputs: list[object] = list(rows)
-        step = model.info.max_batch_size if model.info.batches else 1
-        for start in range(0, len(good), step):
-            chosen = good[start : start + step]
-            self._arm(model.info.timeout_s)
-            predictions = model.predict_rows([rows[index] for index in chosen])
-            for index, prediction in zip(chosen, predictions, strict=True):
-                outputs[index] = prediction
+        if not has_errors(rows):
+            return self._rows_result(job, self._predict(model, rows))
+        good = [row for row in rows if not isinstance(row, ZeropoolError)]
+        predicted = iter(self._predict(model, good))
+        outputs = [row if isinstance(row, ZeropoolError) else next(predicted) for row in rows]
         return self._rows_result(job, outputs)
 
-    def _rows_result(self, job: Job, outputs: Sequence[object]) -> Result:
+    def _predict(self, model: LoadedModel, rows: list[object]) -> list[object]:
+        """One prediction for each row, or an exception, in as many batches as it takes."""
+        step = model.info.max_batch_size if model.info.batches else 1
+        predictions: list[object] = []
+        for start in range(0, len(rows), step):
+            self._arm(model.info.timeout_s)
+            predictions += model.predict_rows(rows[start : start + step])
+        return predictions
+
+    def _rows_result(self, job: Job, outputs: list[object]) -> Result:
         """Encode the outputs of a job's rows; an exception among them is that row's error."""
+        if job.kind is Kind.ROWS and (packed := encode_plain(outputs)) is not None:
+            return Result(job.job_id, job.attempt, Outcome.OK, packed)
         bodies: list[bytes] = []
         errors: list[RowError] = []
         failure: Exception | None = None

@@ -274,9 +274,9 @@ class Oracle:
         self._uncancelled.pop(flight.job_id, None)
         worker = self._workers[flight.worker]
         if flight.is_doubtful:
-            worker.doubtful_rows -= flight.rows
+            worker.doubtful_rows -= flight.held_rows
         else:
-            worker.held_rows -= flight.rows
+            worker.held_rows -= flight.held_rows
 
     def worker_connected(self, worker_id: str) -> None:
         """The gateway is told that a worker can be given work."""
@@ -348,8 +348,8 @@ class Oracle:
         if not flight.is_doubtful:
             flight.is_doubtful = True
             worker = self._workers[flight.worker]
-            worker.held_rows -= flight.rows
-            worker.doubtful_rows += flight.rows
+            worker.held_rows -= flight.held_rows
+            worker.doubtful_rows += flight.held_rows
 
     def _assigned(self, worker_id: str, job: jobs.Job) -> None:
         worker = self._workers.get(worker_id)
@@ -373,11 +373,14 @@ class Oracle:
             raise Broken(f"suspect job {job.job_id} has company on {worker_id}")
         if request.is_over:
             raise Broken(f"job {job.job_id} was sent though {request} is over")
-        flight = Flight(job.job_id, job.attempt, worker_id, job.rows, request, is_suspect)
+        held_rows = min(job.rows, request.plan.info.max_batch_size)
+        flight = Flight(
+            job.job_id, job.attempt, worker_id, job.rows, held_rows, request, is_suspect
+        )
         self._attempts[job.job_id] = job.attempt
         self._flights[job.job_id] = request.flights[job.job_id] = flight
         self._waiting.pop(request.number, None)
-        worker.held_rows += job.rows
+        worker.held_rows += flight.held_rows
 
     def _check_attempts(self, request: Request, job: jobs.Job) -> None:
         assert request.plan is not None

@@ -45,6 +45,8 @@ class Flight:
     attempt: int
     worker: str
     rows: int
+    #: Of its worker's credit: a batch runs at a time, so more rows than that take no more.
+    held_rows: int
     request: Request
     is_suspect: bool
     #: It may be with the worker, or taken back.

@@ -124,6 +124,20 @@ def test_nobody_gets_more_than_the_credit(submit, ready, dispatch, fast, dispatc
     assert dispatch() == {}
 
 
+def test_a_task_of_many_rows_takes_no_more_of_the_credit_than_a_batch(
+    submit, ready, dispatch, dispatcher, fleet, results
+):
+    dispatcher.queues["double"].observe(1, 0.000_001)
+    ready("w1", credit=128)
+    submit("b", lambda chan: batch(chan, list(range(600)), task_rows=200))
+    first, second = dispatch()["w1"]
+    assert (first.rows, second.rows, fleet.get("w1").held_rows) == (200, 200, 128)
+    assert dispatch() == {}
+    results("w1", result_of(first))
+    assert [job.rows for job in dispatch()["w1"]] == [200]
+    assert fleet.get("w1").held_rows == 128
+
+
 def test_only_a_worker_that_holds_the_model_gets_it(submit, ready, dispatch):
     ready("w1", models=("other",))
     submit()

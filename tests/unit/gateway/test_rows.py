@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from gateway_world import model_info, pack, unpack
 
-from zeropool.gateway.rows import RowCursor, task_rows
+from zeropool.gateway.rows import RowCursor, batch_task_rows, task_rows
 from zeropool.shared.errors import WrongArguments
 from zeropool.shared.jobs import MAX_JOB_ROWS
 
@@ -98,3 +98,35 @@ def test_before_the_pace_is_known_only_a_batching_model_gets_many_rows():
 def test_a_task_has_no_more_rows_than_a_job_may_have(row_s):
     info = model_info(batches=True, max_batch_size=10**9)
     assert task_rows(info, row_s, 10**9, 2) == MAX_JOB_ROWS
+
+
+@pytest.mark.parametrize(
+    ("row_s", "total", "workers", "rows"),
+    [
+        (0.000_001, 100_000, 2, 2000),
+        (0.000_001, 1000, 2, 500),
+        (0.000_001, 20, 2, 16),
+        (0.000_2, 1000, 2, 64),
+        (1.0, 1000, 2, 64),
+        (0.0, 100, 1, 100),
+    ],
+)
+def test_a_batch_of_cheap_rows_makes_tasks_of_two_milliseconds(row_s, total, workers, rows):
+    info = model_info(max_batch_size=64)
+    assert batch_task_rows(info, row_s, total, workers) == rows
+
+
+def test_before_the_pace_is_known_a_batch_is_cut_as_a_stream():
+    assert batch_task_rows(model_info(batches=False), None, 1000, 2) == 1
+    assert batch_task_rows(model_info(batches=True, max_batch_size=64), None, 1000, 2) == 64
+
+
+def test_a_task_of_a_batch_takes_no_more_than_a_part_of_the_time_limit():
+    info = model_info(max_batch_size=1, timeout_s=0.001)
+    assert batch_task_rows(info, 0.000_01, 1000, 2) == 25
+
+
+@pytest.mark.parametrize("row_s", [None, 0.000_000_001])
+def test_a_task_of_a_batch_has_no_more_rows_than_a_job_may_have(row_s):
+    info = model_info(batches=True, max_batch_size=10**9)
+    assert batch_task_rows(info, row_s, 10**9, 2) == MAX_JOB_ROWS

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from zeropool.shared.errors import UnusableOutput
 from zeropool.workers.failures import MESSAGE_LIMIT
-from zeropool.workers.output import MAX_DEPTH, encode_prediction
+from zeropool.workers.output import MAX_DEPTH, encode_plain, encode_prediction
 
 
 class Species(str, enum.Enum):  # noqa: UP042  # the form that models have
@@ -211,6 +211,29 @@ def test_everything_is_decodable_or_refused(value):
         decoded(value)
     except UnusableOutput as error:
         assert " at $" in str(error)  # noqa: PT017  # either outcome is right
+
+
+@given(st.lists(PLAIN))
+def test_plain_data_is_encoded_together_as_one_by_one(values):
+    assert encode_plain(values) == b"".join(map(encode_prediction, values))
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 2**16 - 1, 2**16])
+def test_many_predictions_are_encoded_without_the_header_of_a_list(count):
+    assert encode_plain([{"a": 1}] * count) == encode_prediction({"a": 1}) * count
+
+
+@given(st.lists(ANYTHING))
+def test_what_is_encoded_together_is_what_is_encoded_one_by_one(values):
+    together = encode_plain(values)
+    if together is not None:
+        assert together == b"".join(map(encode_prediction, values))
+
+
+@pytest.mark.parametrize("odd", [2**64, "\ud800", {1: 2}, {"a": 2**64}, {"a": {1}}, (1,), None])
+def test_one_odd_prediction_makes_each_one_looked_at(odd):
+    found = encode_plain([{"a": "b"}, odd])
+    assert found == (b"\x81\xa1a\xa1b\xc0" if odd is None else None)
 
 
 class Broken(dict):
