@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shlex
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -22,31 +21,6 @@ READING_ONLY = RetryPolicy()
 
 class CallFailed(ZeropoolError):  # noqa: N818 - named as the errors of zeropool.shared.errors
     """The call did not succeed; the message is what the user is to read."""
-
-
-class BadArgument(ZeropoolError):  # noqa: N818 - likewise
-    """An argument on the command line is not JSON."""
-
-
-def parse_arguments(texts: list[str]) -> list[Any]:
-    """Read each argument as JSON.
-
-    Raises:
-        BadArgument: one is not; the message says which and how strings are written.
-    """
-    values = []
-    for position, text in enumerate(texts, 1):
-        try:
-            values.append(json.loads(text))
-        except ValueError as error:
-            quoted = shlex.quote(json.dumps(text, ensure_ascii=False))
-            raise BadArgument(
-                f"argument {position} is not JSON: {text!r} ({error}); "
-                f"a string needs quotes of its own: {quoted}"
-            ) from error
-        except RecursionError as error:
-            raise BadArgument(f"argument {position} is nested too deeply") from error
-    return values
 
 
 def repeating(method: str) -> RetryPolicy:

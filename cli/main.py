@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from zeropool.cli.arguments import BadArgument, parse_arguments
 from zeropool.cli.exits import EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE
 from zeropool.cli.options import OPTION_NAMES, parse
 from zeropool.shared import config as configuration
@@ -26,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(argv)
     try:
         return COMMANDS[options.command](options)
+    except BadArgument as error:
+        return _complain(str(error), EXIT_USAGE)
     except (ConfigError, ModelRefused) as error:
         return _complain(str(error), EXIT_CONFIG)
     except BrokenPipeError:
@@ -88,18 +91,13 @@ def _runtime_dir() -> Path:
 def _call(options: argparse.Namespace) -> int:
     from zeropool.cli.call import (  # noqa: PLC0415 - see the module's docstring
         READING_ONLY,
-        BadArgument,
         CallFailed,
         ask,
-        parse_arguments,
         print_json,
         repeating,
     )
 
-    try:
-        arguments = parse_arguments(options.arguments)
-    except BadArgument as error:
-        return _complain(str(error), EXIT_USAGE)
+    arguments = parse_arguments(options.arguments)
     retry = repeating(options.method) if options.retry else READING_ONLY
     try:
         for value in ask(_endpoint(options), options.method, arguments, options.timeout, retry):
@@ -134,6 +132,12 @@ def _report(options: argparse.Namespace, method: str, show: Callable[..., None])
     return 0
 
 
+def _bench(options: argparse.Namespace) -> int:
+    from zeropool.cli.bench.command import bench  # noqa: PLC0415 - see the module's docstring
+
+    return bench(options, _endpoint(options), sys.stdout, sys.stderr)
+
+
 def _endpoint(options: argparse.Namespace) -> str:
     if options.connect is not None:
         return str(options.connect)
@@ -154,6 +158,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "call": _call,
     "models": _models,
     "status": _status,
+    "bench": _bench,
 }
 
 

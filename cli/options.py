@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from zeropool.cli.bench import ranges
 from zeropool.shared import config as configuration
 from zeropool.shared import endpoints
+from zeropool.shared.wire.heartbeat import BEAT_INTERVAL_S
 
 #: Options that set a configuration key: the key, and how the option is called in errors.
 OPTION_NAMES = {
@@ -33,6 +35,15 @@ _SERVE_SIGNALS = """signals:
   TTIN TTOU  one worker more, one less
   TERM       answer what was accepted, then end
   INT QUIT   end at once"""
+
+_BENCH_RANGES = """ranges:
+  8           one load
+  1,4,16      several
+  100:500:50  from, to, step
+  1:256:2x    from, to, factor"""
+
+#: What is counted on the command line, windows or connections, is less on any machine.
+MAX_COUNT = 10_000
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -70,6 +81,22 @@ def _peer(text: str) -> str:
     return text
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= MAX_COUNT:
+        raise argparse.ArgumentTypeError(f"{text}: expected an integer from 1 to {MAX_COUNT}")
+    return int(text)
+
+
+def _loads(read: Callable[[str], tuple[float, ...]]) -> Callable[[str], tuple[float, ...]]:
+    def loads(text: str) -> tuple[float, ...]:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text}: {error}") from error
+
+    return loads
+
+
 def _index(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text}: expected an integer ≥ 0")
@@ -94,9 +121,11 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serving(commands)
     _add_calling(commands)
+    _add_bench(commands)
     return parser
 
 
+_Group = argparse._ArgumentGroup  # noqa: SLF001 - likewise
 _Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse gives its type no public name
 
 
@@ -214,18 +243,132 @@ def _add_calling(commands: _Commands[argparse.ArgumentParser]) -> None:
     models = _add(commands, "models", "list the models that are served", "zeropool models")
     status = _add(commands, "status", "show workers, queues and rates", "zeropool status --json")
     for parser in (call, models, status):
-        parser.add_argument(
-            "--connect",
-            type=_peer,
-            metavar="ENDPOINT",
-            help="the gateway (default: from the configuration)",
-        )
-        parser.add_argument(
-            "--timeout",
-            type=_seconds,
-            default=30.0,
-            metavar="SECONDS",
-            help="wait this long for the first answer, and let the service know (default: 30)",
-        )
+        _add_connection(parser, "wait this long for the first answer")
     for parser in (models, status):
         parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_connection(parser: argparse.ArgumentParser, patience: str) -> None:
+    parser.add_argument(
+        "--connect",
+        type=_peer,
+        metavar="ENDPOINT",
+        help="the gateway (default: from the configuration)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=30.0,
+        metavar="SECONDS",
+        help=f"{patience}, and let the service know (default: 30)",
+    )
+
+
+def _add_bench(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "bench",
+        "measure throughput and latencies of any ZeroRPC server under load",
+        f"zeropool bench iris_model_predict '{_ROW}' --concurrency 1:64:2x",
+    )
+    parser.epilog = f"{parser.epilog}\n\n{_BENCH_RANGES}"
+    parser.add_argument("method", metavar="METHOD", help="for instance iris_model_predict")
+    parser.add_argument("arguments", metavar="JSON", nargs="*", help="arguments, each as JSON")
+    _add_connection(parser, "give a call up after so long")
+    _add_load(parser.add_argument_group("load"))
+    _add_rules(parser.add_argument_group("how long a load is measured"))
+    _add_output(parser.add_argument_group("output beside the table"))
+
+
+def _add_load(group: _Group) -> None:
+    mode = group.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--concurrency",
+        type=_loads(ranges.whole_numbers),
+        default=(1,),
+        metavar="RANGE",
+        help="calls in flight; each answer is followed by the next call (default: 1)",
+    )
+    mode.add_argument(
+        "--rate",
+        type=_loads(ranges.numbers),
+        metavar="RANGE",
+        help="calls a second, whether or not earlier ones are answered; a call's latency counts "
+        "from when it was due",
+    )
+    group.add_argument(
+        "--arrivals",
+        choices=("poisson", "steady"),
+        default="poisson",
+        help="how calls of --rate come: as from independent callers, or evenly (default: poisson)",
+    )
+    group.add_argument(
+        "--connections",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="connections that share the calls; each is a client of its own (default: 1)",
+    )
+    group.add_argument(
+        "--input",
+        type=Path,
+        metavar="FILE",
+        help="arguments, a line of JSON for each call, again from the top at the end: an array "
+        "holds all arguments, anything else is the only one",
+    )
+    group.add_argument(
+        "--expect",
+        metavar="JSON",
+        help="the answer that is right; others count as WrongAnswer (for a stream: its items)",
+    )
+    group.add_argument(
+        "--heartbeat",
+        type=_seconds,
+        default=BEAT_INTERVAL_S,
+        metavar="SECONDS",
+        help=f"between heartbeats of a call that takes long (default: {BEAT_INTERVAL_S:g})",
+    )
+
+
+def _add_rules(group: _Group) -> None:
+    group.add_argument(
+        "--warm-up",
+        type=_seconds,
+        default=1.0,
+        metavar="SECONDS",
+        help="load before the first window, which does not count (default: 1)",
+    )
+    group.add_argument(
+        "--window",
+        type=_seconds,
+        default=2.0,
+        metavar="SECONDS",
+        help="a load is looked at in windows of so long, or up to 5 times as long while they have "
+        "fewer than 100 calls (default: 2)",
+    )
+    group.add_argument(
+        "--stability",
+        type=_seconds,
+        default=10.0,
+        metavar="PERCENT",
+        help="it is stable when throughput and p99 of three windows in a row are so close to "
+        "their mean (default: 10)",
+    )
+    group.add_argument(
+        "--max-windows",
+        type=_count,
+        default=10,
+        metavar="N",
+        help="after so many windows it is said not to be stable (default: 10)",
+    )
+
+
+def _add_output(group: _Group) -> None:
+    group.add_argument("--json", type=Path, metavar="FILE", help="all figures, each window's too")
+    group.add_argument("--csv", type=Path, metavar="FILE", help="a line for each load")
+    group.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="a picture, .svg or .png (needs the extra zeropool[plot])",
+    )

@@ -23,7 +23,7 @@ from interop.iris_facts import BAD_ROW, MODEL, REJECTED, REJECTION, SETOSA, is_a
 EXIT_ERROR = 1
 EXIT_USAGE = 2
 EXIT_CONFIG = 78
-COMMANDS = ("serve", "gateway", "worker", "call", "models", "status")
+COMMANDS = ("serve", "gateway", "worker", "call", "models", "status", "bench")
 ROW = json.dumps(SETOSA)
 
 Ask = Callable[..., subprocess.CompletedProcess[str]]

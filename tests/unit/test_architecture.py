@@ -79,6 +79,12 @@ ALLOWED_WORLDLY = {
     # The commands: processes, terminals, exit codes.
     "cli/main.py": {"os", "pathlib"},
     "cli/options.py": {"pathlib"},
+    # The load tool: its connections, its clock and its files; ids and arrivals are drawn.
+    "cli/bench/link.py": {"select", "zmq"},
+    "cli/bench/load.py": {"time", "zmq"},
+    "cli/bench/run.py": {"random", "secrets", "signal", "zmq"},
+    "cli/bench/job.py": {"pathlib"},
+    "cli/bench/command.py": {"datetime", "pathlib"},
     "cli/call.py": {"zmq", "zerorpc"},
     "cli/children.py": {"ctypes", "os", "pathlib", "signal"},
     "cli/processes.py": {"multiprocess", "os", "pathlib", "signal"},

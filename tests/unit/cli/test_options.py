@@ -13,7 +13,7 @@ from zeropool.shared import config as configuration
 from zeropool.shared.config import Config
 from zeropool.shared.errors import ConfigError
 
-COMMANDS = ("serve", "gateway", "worker", "call", "models", "status")
+COMMANDS = ("serve", "gateway", "worker", "call", "models", "status", "bench")
 
 
 @pytest.fixture(autouse=True)
