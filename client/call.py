@@ -121,3 +121,11 @@ class Call:
     def has_news(self) -> bool:
         """There is an outcome, or an item to take."""
         return self.outcome is not None or bool(self.items)
+
+    @property
+    def wants_credit(self) -> bool:
+        """The server may be allowed to send more items."""
+        if self.window is None or self.outcome is not None:
+            return False
+        unread = len(self.items) if self.items else 0
+        return 2 * (self.window.reserved + unread) <= self.window.slots

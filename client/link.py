@@ -228,6 +228,7 @@ class Link:
             return self._item(call, args)
         if name == wire.STREAM_DONE:
             call.outcome = Ended()
+            call.is_stream = True
         elif name == wire.ERR:
             failure = wire.decode_failure(args)
             # The server repeats what it was told; the caller knows it by its own name.

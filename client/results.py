@@ -11,7 +11,10 @@ from typing import Any
 import msgspec
 
 from zeropool.client.call import Answered, Call, Expired, Failed, Lost
-from zeropool.shared.wire.event import RemoteFailure
+from zeropool.shared.errors import ProtocolError
+from zeropool.shared.wire.event import DECODE_ERRORS, RemoteFailure
+
+_decode = msgspec.msgpack.decode
 
 
 def value_of(call: Call, timeout_s: float | None) -> Any:  # noqa: ANN401 - what the server answers
@@ -19,12 +22,25 @@ def value_of(call: Call, timeout_s: float | None) -> Any:  # noqa: ANN401 - what
 
     Raises:
         zerorpc.RemoteError, zerorpc.TimeoutExpired, zerorpc.LostRemote: it has not ended well.
+        ProtocolError: the answer cannot be decoded.
     """
     outcome = call.outcome
     if type(outcome) is Answered:
-        values = msgspec.msgpack.decode(outcome.args)
+        values = decoded(outcome.args)
         return values[0] if values else None
     raise failure_of(call, timeout_s)
+
+
+def decoded(packed: bytes) -> Any:  # noqa: ANN401 - what the server answers
+    """The value of msgpack bytes.
+
+    Raises:
+        ProtocolError: they are none, or have no form in Python.
+    """
+    try:
+        return _decode(packed)
+    except DECODE_ERRORS as error:
+        raise ProtocolError(f"the answer cannot be decoded: {error}") from error
 
 
 def failure_of(call: Call, timeout_s: float | None) -> Exception:
@@ -60,3 +76,18 @@ def _lost_remote(reason: str) -> Exception:
 
     error: Exception = LostRemote(reason)
     return error
+
+
+def named(name: str) -> type[Exception]:
+    """One of zerorpc's exception classes, by its name."""
+    from zerorpc import exceptions  # noqa: PLC0415 - see the module's docstring
+
+    kind: type[Exception] = getattr(exceptions, name)
+    return kind
+
+
+def bad_endpoint(endpoint: str, error: ValueError) -> Exception:
+    """What libzmq's binding, and so zerorpc, raises for an endpoint that is none."""
+    import zmq  # noqa: PLC0415 - only the error's class is needed of it
+
+    return zmq.ZMQError(zmq.EINVAL, f"{endpoint!r}: {error}")

@@ -1,98 +1,84 @@
-"""A blocking ZeroRPC client for one thread: socket and clock around the wire's state machine.
-
-Its errors are zerorpc's own classes, so that `except zerorpc.RemoteError` works as before. They
-are loaded when the first one is raised, because importing zerorpc loads gevent.
-"""
+"""A blocking ZeroRPC client for any number of threads, in the place of `zerorpc.Client`."""
 
 from __future__ import annotations
 
-import math
+import contextlib
+import os
+import threading
 import time
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
-import zmq
-from zmq.utils.monitor import recv_monitor_message
-
-from zeropool.client.retry import RetryPolicy, Tries
-from zeropool.shared.errors import DeadlineExceeded
-from zeropool.shared.methods import STREAM_SUFFIX
-from zeropool.shared.polling import poll_timeout_ms
-from zeropool.shared.wire.channel import Channel
-from zeropool.shared.wire.event import RemoteFailure
+from zeropool.client.call import Call
+from zeropool.client.core import Core
+from zeropool.client.crew import Crew
+from zeropool.client.foreign import ENCODER
+from zeropool.client.making import make_call
+from zeropool.client.pending import Gathering, Pending
+from zeropool.client.results import bad_endpoint, value_of
+from zeropool.client.retry import RetryPolicy
+from zeropool.client.stream import Stream
+from zeropool.shared.endpoints import Use, check
+from zeropool.shared.wire.flow import DEFAULT_SLOTS
 from zeropool.shared.wire.heartbeat import BEAT_INTERVAL_S
-from zeropool.shared.wire.session import (
-    SERVER_LOST_AFTER_BEATS,
-    Answered,
-    Ended,
-    Failed,
-    Item,
-    Lost,
-    Role,
-    Session,
-    Signal,
-)
 
 #: zerorpc.Client's default.
 DEFAULT_TIMEOUT_S = 30.0
-#: A DEALER has one peer, so all channels share this route.
-_ROUTE = (b"",)
-#: Requests that were just sent get this long to leave when the client closes.
-LINGER_MS = 200
-_CONNECTION_EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
-
-
-@dataclass(slots=True)
-class _Try:
-    """One request that was made, and what came back and has not been looked at."""
-
-    channel: Channel
-    request: bytes
-    method: str
-    #: When its caller gives it up: monotonic seconds.
-    deadline: float
-    inbox: deque[Signal] = field(default_factory=deque)
+#: The options of a call; ``async`` is a keyword now, and zerorpc has both spellings.
+_OPTIONS = frozenset({"timeout", "slots", "async", "async_"})
+#: Two threads of a forked child may be the first to call.
+_AFTER_FORK = threading.Lock()
 
 
 class Client:
-    """Calls methods of one server. For one thread, and not to be used across a fork.
+    """Calls methods of one server, or of several that serve the same.
+
+    Every attribute that is not listed here is a method of the server: ``client.get_models()``;
+    ``client("open")`` calls those whose names are taken. Any number of threads may call at once;
+    after a fork, the child has connections of its own.
 
     Args:
-        endpoint: ZeroMQ endpoint of the server, e.g. ``tcp://127.0.0.1:4242``.
-        timeout_s: seconds to wait for the first answer of a call; None waits for ever, as long
-            as the server's heartbeats come. It travels with the call, and a Zeropool then does not
-            begin what nobody awaits any more.
-        heartbeat_s: seconds between heartbeats; after three without any the server is lost.
+        connect_to: a server's endpoint, such as ``tcp://127.0.0.1:4242``, or several.
+        context: not used, as there is no ZeroMQ context; it is here as it is in `zerorpc.Client`.
+        timeout: seconds to wait for the first answer of a call; None waits for ever, as long as the
+            server's heartbeats come. It travels with the call, and a Zeropool then does not begin
+            what nobody awaits any more.
+        heartbeat: seconds between heartbeats; after three without any, the server is lost. None:
+            neither sends any nor misses any.
+        passive_heartbeat: begin to send and to miss them with the server's first one.
+        timeout_s: the same as ``timeout``.
+        heartbeat_s: the same as ``heartbeat``.
         retry: which calls to repeat; none unless it is given.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - those of zerorpc.Client, and ours
         self,
-        endpoint: str,
+        connect_to: str | Iterable[str] | None = None,
+        context: object = None,  # noqa: ARG002 - see below
+        timeout: float | None = DEFAULT_TIMEOUT_S,
+        heartbeat: float | None = BEAT_INTERVAL_S,
+        passive_heartbeat: bool = False,  # noqa: FBT001, FBT002 - zerorpc.Client has it so
         *,
         timeout_s: float | None = DEFAULT_TIMEOUT_S,
-        heartbeat_s: float = BEAT_INTERVAL_S,
+        heartbeat_s: float | None = BEAT_INTERVAL_S,
         retry: RetryPolicy | None = None,
     ) -> None:
-        self._endpoint = endpoint
-        self._timeout_s = timeout_s
-        self._heartbeat_s = heartbeat_s
+        self._timeout_s = timeout if timeout_s == DEFAULT_TIMEOUT_S else timeout_s
+        self._heartbeat_s = heartbeat if heartbeat_s == BEAT_INTERVAL_S else heartbeat_s
+        self._is_passive = passive_heartbeat
         self._retry = retry
-        self._session = Session(Role.CLIENT, beat_interval_s=heartbeat_s)
-        self._tries: dict[bytes, _Try] = {}
-        self._unsent: deque[bytes] = deque()
-        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
-        self._is_connected = False
+        self._endpoints: list[str] = []
+        self._is_closed = False
+        self._crew = self._new_crew()
+        if connect_to:
+            self.connect(connect_to)
 
     def __repr__(self) -> str:
-        return f"<Client {self._endpoint} open={self._session.open_channels}>"
+        return f"<Client {', '.join(self._endpoints)} open={self._crew.core.open_calls}>"
 
     def __enter__(self) -> Self:
-        self.open()
         return self
 
     def __exit__(
@@ -103,271 +89,167 @@ class Client:
     ) -> None:
         self.close()
 
-    def open(self) -> None:
-        """Begin to connect; a server that starts later will do.
+    def __del__(self) -> None:
+        # A constructor that failed has left no crew.
+        with contextlib.suppress(AttributeError):
+            self.close()
+
+    # Connections
+
+    def connect(self, endpoint: str | Iterable[str], resolve: bool = True) -> list[None]:  # noqa: ARG002, FBT001, FBT002
+        """Have calls answered by this server, or these, too.
+
+        The connection is made by the first call, which waits for a server that starts later. With
+        several, calls go to the one that has the fewest, and to those that are there.
+
+        Args:
+            endpoint: ``tcp://HOST:PORT`` or ``ipc://PATH``, or several.
+            resolve: not used: no middleware resolves endpoints here.
 
         Raises:
             zmq.ZMQError: the endpoint is none.
+            ClientClosed: the client is closed.
         """
-        if self._context is not None:
-            return
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        self._socket.setsockopt(zmq.IPV6, 1)
-        # What waits for a connection waits here: only so is it known what went down with one.
-        self._socket.setsockopt(zmq.IMMEDIATE, 1)
-        self._monitor = self._socket.get_monitor_socket(_CONNECTION_EVENTS)
-        self._poller = zmq.Poller()
-        self._poller.register(self._monitor, zmq.POLLIN)
-        self._polled_for = 0
-        self._is_connected = False
-        try:
-            self._socket.connect(self._endpoint)
-        except zmq.ZMQError:
-            self.close()
-            raise
+        endpoints = [endpoint] if isinstance(endpoint, str) else list(endpoint)
+        for one in endpoints:
+            try:
+                check(one, Use.CONNECT)
+            except ValueError as error:
+                raise bad_endpoint(one, error) from error
+        crew = self._here()
+        for one in endpoints:
+            self._endpoints.append(one)
+            crew.add(one)
+        return [None] * len(endpoints)
+
+    def disconnect(self, endpoint: str, resolve: bool = True) -> None:  # noqa: ARG002, FBT001, FBT002
+        """Have this server asked no more; calls that it has not answered are lost."""
+        if endpoint in self._endpoints:
+            self._endpoints.remove(endpoint)
+            self._here().remove(endpoint)
 
     def close(self) -> None:
-        """Close the connection; a stream that is still read ends with `zerorpc.LostRemote`."""
-        if self._context is None:
-            return
-        self._unsent.clear()
-        self._lose_what_was_sent()
-        self._session.take_outgoing()
-        self._socket.disable_monitor()
-        self._monitor.close()
-        self._socket.close(linger=LINGER_MS)
-        self._context.term()
-        self._context = None
+        """Close the connections; calls and streams that are open end with `zerorpc.LostRemote`."""
+        self._is_closed = True
+        if self._crew.pid == os.getpid():
+            self._crew.close()
+        else:
+            self._crew.abandon()
 
     def wait_connected(self, timeout_s: float) -> bool:
-        """Wait until a server is there; False when nobody is after ``timeout_s`` seconds."""
-        self.open()
-        deadline = time.monotonic() + timeout_s
-        self._take_connection_events()
-        while not self._is_connected:
-            if not self._monitor.poll(poll_timeout_ms(deadline, time.monotonic())):
-                return False
-            self._take_connection_events()
-        return True
+        """Wait until a server is there; False when none is after ``timeout_s`` seconds."""
+        return self._here().wait_connected(time.monotonic() + timeout_s)
 
-    def _take_connection_events(self) -> None:
-        while int(self._monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            event = recv_monitor_message(self._monitor, zmq.NOBLOCK)["event"]
-            self._is_connected = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
-            if not self._is_connected:
-                # A server knows its clients by their connections: what it has said counts, what
-                # it had not answered when this one broke, it never will.
-                self._receive(time.monotonic())
-                self._lose_what_was_sent()
+    def _new_crew(self) -> Crew:
+        crew = Crew(Core(heartbeat_s=self._heartbeat_s, is_passive=self._is_passive))
+        for endpoint in self._endpoints:
+            crew.add(endpoint)
+        return crew
 
-    def _lose_what_was_sent(self) -> None:
-        for sent in self._tries.values():
-            if sent.channel.is_open and sent.request not in self._unsent:
-                self._session.close(sent.channel)
-                sent.inbox.append(Lost(sent.channel, 0.0))
+    def _here(self) -> Crew:
+        """This process's crew."""
+        crew = self._crew
+        if crew.pid != os.getpid():
+            with _AFTER_FORK:
+                crew = self._crew
+                if crew.pid != os.getpid():
+                    # The parent's sockets are the parent's; its threads did not come along.
+                    crew.abandon()
+                    crew = self._crew = self._new_crew()
+                    if self._is_closed:
+                        crew.close()
+        return crew
 
-    def call(self, method: str, *args: object) -> Any:  # noqa: ANN401 - what the server answers
+    # Calls
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        if method.startswith("__"):
+            # Python's own protocols, such as copying, are no methods of a server.
+            raise AttributeError(method)
+        return partial(self, method)
+
+    def __call__(self, method: str, *args: object, **options: Any) -> Any:  # noqa: ANN401
         """Call a method; a stream comes back as an iterator over its items.
 
-        Heartbeats leave only from inside this client: a consumer that is busy with one item for
-        longer than the server's patience (10 s for zerorpc, 20 s for Zeropool) loses its stream.
+        Args:
+            method: its name.
+            args: its arguments; ZeroRPC has none with names.
+            options: ``timeout`` (seconds, None: for ever) instead of the client's; ``slots``: most
+                items of a stream that wait here for their reader; ``async_=True`` (or ``async``):
+                do not wait, return a `Pending`.
 
         Raises:
             zerorpc.RemoteError: the server answered with an error.
             zerorpc.TimeoutExpired: there was no answer in time.
             zerorpc.LostRemote: the server fell silent, or the connection to it broke.
-            TypeError, OverflowError, UnicodeEncodeError: an argument has no MessagePack form.
+            Overloaded: no server takes calls, and too many wait for one already.
+            ClientClosed: the client is closed.
+            TypeError, OverflowError, UnicodeEncodeError: an argument has no MessagePack form, or an
+                option is none.
         """
-        self.open()
-        # Of connections that came and went before this call.
-        self._take_connection_events()
-        packed = msgspec.msgpack.encode(list(args))
-        deadline = math.inf if self._timeout_s is None else time.monotonic() + self._timeout_s
-        is_repeated = self._retry is not None and self._retry.covers(method)
-        tries = Tries(self._retry, deadline) if self._retry is not None and is_repeated else None
-        while True:
-            made = self._ask(method, packed, deadline)
-            try:
-                first = self._next(made, deadline)
-                again_at = None if tries is None else _again_at(tries, first)
-                if again_at is None:
-                    return self._answer(made, first)
-            finally:
-                if not made.channel.is_stream:
-                    self._forget(made)
-            self._idle_until(again_at)
+        if not options:
+            return self._ask(method, args, self._timeout_s, DEFAULT_SLOTS)
+        if not options.keys() <= _OPTIONS:
+            unknown = ", ".join(sorted(options.keys() - _OPTIONS))
+            raise TypeError(
+                f"{unknown}: a call takes no such option, and ZeroRPC no named argument"
+            )
+        timeout_s = options.get("timeout", self._timeout_s)
+        slots = options.get("slots", DEFAULT_SLOTS)
+        if options.get("async_") or options.get("async"):
+            return self._begin(method, args, timeout_s, slots)
+        return self._ask(method, args, timeout_s, slots)
 
-    def _ask(self, method: str, packed: bytes, deadline: float) -> _Try:
-        now = time.monotonic()
-        # The time of a stream is its reader's own affair: only the first item has a limit.
-        has_limit = deadline < math.inf and not method.endswith(STREAM_SUFFIX)
-        timeout_s = max(0.0, deadline - now) if has_limit else None
-        self._collect()
-        channel = self._session.call(_ROUTE, method, packed, now, timeout_s)
-        self._collect()
-        made = _Try(channel, self._unsent[-1], method, deadline)
-        self._tries[channel.key.channel_id] = made
-        return made
+    def call(self, method: str, *args: object) -> Any:  # noqa: ANN401 - what the server answers
+        """Call a method: ``client.call("m", 1)`` is ``client("m", 1)``."""
+        return self._ask(method, args, self._timeout_s, DEFAULT_SLOTS)
 
-    def _answer(self, made: _Try, first: Signal) -> Any:  # noqa: ANN401 - what the server answers
-        if not isinstance(first, Item | Ended):
-            return self._value(made, first)
-        made.inbox.appendleft(first)
-        items = self._items(made)
-        # A generator cleans up after itself only once it has begun.
-        next(items)
-        return items
+    def call_async(self, method: str, *args: object, gathering: Gathering | None = None) -> Pending:
+        """Begin a call and do not wait for it; ``gathering`` is told when it is answered."""
+        return self._begin(method, args, self._timeout_s, DEFAULT_SLOTS, gathering)
 
-    def _items(self, made: _Try) -> Iterator[Any]:
-        """Give nothing once, then the items."""
+    def gather(self) -> Gathering:
+        """Something that tells which of many calls is answered next; see `call_async`."""
+        return Gathering(self._here())
+
+    def _ask(
+        self, method: str, args: tuple[object, ...], timeout_s: float | None, slots: int
+    ) -> Any:  # noqa: ANN401 - what the server answers
+        crew = self._here()
+        call = self._new_call(method, args, timeout_s, slots)
         try:
-            yield None
-            while True:
-                if not made.inbox:
-                    self._session.read(made.channel, unread=0)
-                signal = self._next(made, math.inf)
-                if isinstance(signal, Ended):
-                    return
-                if isinstance(signal, Item):
-                    yield msgspec.msgpack.decode(signal.value)
-                else:
-                    self._value(made, signal)
-                    return
-        finally:
-            self._forget(made)
+            crew.make(call)
+            crew.wait(call)
+        except BaseException:
+            crew.forget(call)
+            raise
+        if call.is_stream:
+            return Stream(crew, call)
+        return value_of(call, timeout_s)
 
-    def _value(self, made: _Try, signal: Signal) -> Any:  # noqa: ANN401 - what the server answers
-        if isinstance(signal, Answered):
-            values = msgspec.msgpack.decode(signal.args)
-            return values[0] if values else None
-        if isinstance(signal, Failed):
-            is_late = time.monotonic() >= made.deadline
-            if is_late and signal.failure.name == DeadlineExceeded.wire_name:
-                # The server only repeats what we told it; the caller knows it by its own name.
-                raise _timeout_expired(self._timeout_s, made.method)
-            raise _remote_error(signal.failure)
-        if self._context is None:
-            raise _lost_remote("the client was closed")
-        if isinstance(signal, Lost) and signal.silent_for_s == 0.0:
-            raise _lost_remote("Lost remote: the connection broke")
-        silent_for_s = SERVER_LOST_AFTER_BEATS * self._heartbeat_s
-        raise _lost_remote(f"Lost remote after {silent_for_s:g}s heartbeat")
+    def _begin(
+        self,
+        method: str,
+        args: tuple[object, ...],
+        timeout_s: float | None,
+        slots: int,
+        gathering: Gathering | None = None,
+    ) -> Pending:
+        crew = self._here()
+        call = self._new_call(method, args, timeout_s, slots)
+        pending = Pending(crew, call, timeout_s)
+        if gathering is not None:
+            gathering.add(call, pending)
+        crew.make(call)
+        crew.attend()
+        return pending
 
-    def _forget(self, made: _Try) -> None:
-        self._session.close(made.channel)
-        self._tries.pop(made.channel.key.channel_id, None)
-        # A server that comes later is not to do what nobody awaits any more.
-        if made.request in self._unsent:
-            self._unsent.remove(made.request)
-        if not self._tries:
-            self._unsent.clear()
-
-    def _next(self, made: _Try, deadline: float) -> Signal:
-        now = time.monotonic()
-        # Also where items lie there: a consumer that takes its time is still alive.
-        self._tick(now)
-        while not made.inbox:
-            if now >= deadline:
-                raise _timeout_expired(self._timeout_s, made.method)
-            now = self._live_until(deadline, now)
-        return made.inbox.popleft()
-
-    def _idle_until(self, again_at: float) -> None:
-        """Wait, while the open streams live on."""
-        now = time.monotonic()
-        while now < again_at:
-            now = self._live_until(again_at, now)
-
-    def _live_until(self, deadline: float, now: float) -> float:
-        """Wait for one event or until then, and take it; return the time."""
-        self._wait(now, deadline)
-        now = time.monotonic()
-        self._receive(now)
-        self._tick(now)
-        return now
-
-    def _tick(self, now: float) -> None:
-        due_at = self._session.next_deadline()
-        if due_at is not None and due_at <= now:
-            # First what lies there: the server was not silent while our consumer was busy.
-            self._receive(now)
-            for lost in self._session.tick(now):
-                self._deliver(lost)
-        self._flush()
-
-    def _wait(self, now: float, deadline: float) -> None:
-        beat_at = self._session.next_deadline()
-        wake_at = deadline if beat_at is None else min(deadline, beat_at)
-        timeout_ms = None if wake_at == math.inf else poll_timeout_ms(wake_at, now)
-        wanted = zmq.POLLIN | zmq.POLLOUT if self._unsent else zmq.POLLIN
-        if wanted != self._polled_for:
-            self._poller.register(self._socket, wanted)
-            self._polled_for = wanted
-        self._poller.poll(timeout_ms)
-        self._take_connection_events()
-
-    def _receive(self, now: float) -> None:
-        try:
-            while True:
-                payload = self._socket.recv_multipart(zmq.NOBLOCK)[-1]
-                self._deliver(self._session.receive(_ROUTE, payload, now))
-        except zmq.Again:
-            pass
-
-    def _deliver(self, signal: Signal | None) -> None:
-        if signal is None:
-            return
-        made = self._tries.get(signal.channel.key.channel_id)
-        if made is not None and isinstance(signal, Answered | Failed | Item | Ended | Lost):
-            made.inbox.append(signal)
-
-    def _collect(self) -> None:
-        self._unsent.extend(payload for _, payload in self._session.take_outgoing())
-
-    def _flush(self) -> None:
-        self._collect()
-        if not self._unsent:
-            return
-        # What is sent now must not be taken for lost by the news of an earlier connection's end.
-        self._take_connection_events()
-        if not self._is_connected:
-            return
-        try:
-            while self._unsent:
-                self._socket.send_multipart([b"", self._unsent[0]], zmq.NOBLOCK)
-                self._unsent.popleft()
-        except zmq.Again:
-            # There is no server now, or no room in its queue; _wait() waits for both, too.
-            pass
-
-
-def _again_at(tries: Tries, first: Signal) -> float | None:
-    """When to call again after this first answer; None where it is the last word."""
-    match first:
-        case Lost():
-            return tries.after_loss(time.monotonic())
-        case Failed(failure=failure):
-            return tries.after_failure(failure, time.monotonic())
-    return None
-
-
-def _remote_error(failure: RemoteFailure) -> Exception:
-    from zerorpc.exceptions import RemoteError  # noqa: PLC0415 - see the module's docstring
-
-    error: Exception = RemoteError(failure.name, failure.message, failure.traceback or None)
-    return error
-
-
-def _timeout_expired(timeout_s: float | None, method: str) -> Exception:
-    from zerorpc.exceptions import TimeoutExpired  # noqa: PLC0415 - see the module's docstring
-
-    error: Exception = TimeoutExpired(timeout_s, f"calling remote method {method}")
-    return error
-
-
-def _lost_remote(reason: str) -> Exception:
-    from zerorpc.exceptions import LostRemote  # noqa: PLC0415 - see the module's docstring
-
-    error: Exception = LostRemote(reason)
-    return error
+    def _new_call(
+        self, method: str | bytes, args: tuple[object, ...], timeout_s: float | None, slots: int
+    ) -> Call:
+        if isinstance(method, bytes):
+            method = method.decode()
+        packed = ENCODER.encode(args)
+        call = make_call(method, packed, timeout_s, self._retry, time.monotonic())
+        call.slots = slots
+        return call

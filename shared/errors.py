@@ -70,6 +70,12 @@ class PayloadTooLarge(CallerError):
     wire_name = "PayloadTooLarge"
 
 
+class ClientClosed(CallerError):
+    """A client was used after it was closed. It never travels."""
+
+    wire_name = "ClientClosed"
+
+
 class ServerError(ZeropoolError):
     """The call was right, and the service failed it."""
 

@@ -59,12 +59,19 @@ ALLOWED_WORLDLY = {
     "workers/start.py": {"logging", "os", "pathlib", "signal", "time"},
     # Tells our own frames from a model's by their folder.
     "workers/failures.py": {"os"},
-    # A client is a shell too: one socket, one clock, and zerorpc's exception classes.
-    "client/sync.py": {"time", "zmq", "zerorpc"},
+    # A client is a shell too: sockets, threads, a clock; the process, for what a fork copies.
+    "client/wires.py": {"os", "select", "socket", "threading"},
+    "client/engine.py": {"threading"},
+    "client/seats.py": {"threading"},
+    "client/crew.py": {"logging", "os", "threading", "time"},
+    "client/sync.py": {"os", "threading", "time"},
+    "client/stream.py": {"os"},
+    "client/pending.py": {"time"},
     "client/aio.py": {"asyncio", "time"},
     "client/aio_gathering.py": {"asyncio", "time"},
     "client/aio_wires.py": {"asyncio", "time"},
-    "client/results.py": {"zerorpc"},
+    # The exception classes of zerorpc and pyzmq.
+    "client/results.py": {"zerorpc", "zmq"},
     # Signals become bytes in a socket pair.
     "shared/signals.py": {"signal", "socket"},
     # The first message id is drawn, unless the owner gives it.

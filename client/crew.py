@@ -1,0 +1,382 @@
+"""The threads of a client: whoever waits does the work, and one thread for when nobody does.
+
+Of the threads that wait for their calls one leads: it polls the sockets, feeds the core and tells
+the others. When its own call is answered, it appoints the next. So a single caller needs no other
+thread, and many need one read for all their answers. A thread that calls sends by itself. While
+calls are open for which nobody waits (a stream whose reader is busy, a call for later), a standby
+thread, started when first needed, leads when something is due: heartbeats, connecting, callbacks.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from zeropool.client.call import Call
+from zeropool.client.core import Core
+from zeropool.client.engine import Engine
+from zeropool.client.seats import Awaited, Hopeful, Owner, Seat, Seats
+from zeropool.shared.errors import ClientClosed
+
+log = logging.getLogger("zeropool.client")
+#: Who waits for a connection while another thread leads looks for it so often.
+LOOK_AGAIN_S = 0.05
+_NEVER = -math.inf
+
+
+class Bell:
+    """Something to be run when there is news."""
+
+    __slots__ = ("_callback", "_crew", "_other")
+
+    def __init__(self, crew: Crew, callback: Callable[[], None], other: Owner | None) -> None:
+        self._crew = crew
+        self._callback = callback
+        self._other = other
+
+    def tell(self, awaited: Awaited) -> None:
+        """There is news."""
+        self._crew.answer_bell(self._callback)
+        if self._other is not None:
+            self._other.tell(awaited)
+
+
+class _Connection:
+    """A connection that is waited for. Nobody tells of it, so whoever waits looks again."""
+
+    def __init__(self, core: Core) -> None:
+        self.owner: Owner | None = None
+        self._core = core
+
+    @property
+    def has_news(self) -> bool:
+        """It is there."""
+        return self._core.is_connected
+
+
+class Crew:
+    """Core and sockets of one client in one process, for any number of threads."""
+
+    def __init__(self, core: Core) -> None:
+        self.pid = os.getpid()
+        self.core = core
+        self._engine = Engine(core, self._tell)
+        self._lock = threading.Lock()
+        self._is_led = False
+        self._is_closed = False
+        self._seats = Seats()
+        #: Until when the leader polls; nothing needs to wake it for later.
+        self._polls_until = _NEVER
+        #: Open calls that have callbacks: news of them is awaited though no thread waits.
+        self._called_back = 0
+        self._forgotten: deque[Call] = deque()
+        self._after: list[Callable[[], None]] = []
+        self._standby: threading.Thread | None = None
+        self._standby_until = _NEVER
+        self._rouse = threading.Lock()
+        self._rouse.acquire()
+
+    def __repr__(self) -> str:
+        return f"<Crew {self.core!r} waiting={len(self._seats) + self._is_led}>"
+
+    # For callers
+
+    def make(self, call: Call) -> None:
+        """Take a call and send it; it is waited for by `wait`, or by `attend`.
+
+        Raises:
+            ClientClosed: the client is.
+            Overloaded: too much waits for a server already.
+        """
+        now = time.monotonic()
+        core = self.core
+        with self._lock:
+            self._check_open()
+            if not self._is_led:
+                self._engine.freshen(now)
+            core.submit(call, now)
+            self._engine.carry_out(now, is_polled=self._is_led)
+            if core.wake_at < self._polls_until:
+                self._engine.wake()
+            if self._seats.is_rising:
+                return
+        self._engine.flush(self._lock)
+
+    def wait(self, awaited: Awaited, until: float = math.inf) -> bool:
+        """Wait for news until then; False if there is none. Raises what interrupts the thread."""
+        with self._lock:
+            if awaited.has_news:
+                return True
+            seat = None
+            if self._is_led:
+                seat = awaited.owner = self._seats.take(awaited.owner)
+            self._is_led = True
+        if seat is None or self._follow(seat, awaited, until):
+            try:
+                self._lead(awaited, until)
+            finally:
+                self._step_down()
+        return awaited.has_news
+
+    def attend(self) -> None:
+        """See to it that calls get on for which nobody waits."""
+        with self._lock:
+            self._rouse_standby()
+
+    def look(self) -> None:
+        """Take what has come, without waiting for more."""
+        with self._lock:
+            if self._is_led or self._is_closed:
+                return
+            self._is_led = True
+        try:
+            self._round(_NEVER)
+        finally:
+            self._step_down()
+
+    def read(self, call: Call) -> None:
+        """The reader of a stream has taken an item."""
+        with self._lock:
+            self.core.read(call)
+        self._engine.flush(self._lock)
+
+    def forget(self, call: Call) -> None:
+        """Nobody waits for this call any more. Also for destructors, which run anywhere."""
+        self._forgotten.append(call)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._give_up_the_forgotten()
+            finally:
+                self._lock.release()
+
+    def _give_up_the_forgotten(self) -> None:
+        while self._forgotten:
+            self.core.give_up(self._forgotten.popleft())
+
+    def wait_connected(self, until: float) -> bool:
+        """Connect without a call; False if no server is there by then."""
+        with self._lock:
+            self._check_open()
+            now = time.monotonic()
+            if not self._is_led:
+                # What has ended just now is no connection.
+                self._engine.freshen(now, later_s=1.0)
+            self.core.connect(now)
+            self._engine.carry_out(now, is_polled=self._is_led)
+        while not self.core.is_connected:
+            if time.monotonic() >= until or self._is_closed:
+                return False
+            self.wait(_Connection(self.core), min(until, time.monotonic() + LOOK_AGAIN_S))
+        return True
+
+    def add(self, endpoint: str) -> None:
+        """Know one more server."""
+        with self._lock:
+            self.core.add(endpoint)
+
+    def remove(self, endpoint: str) -> None:
+        """Know a server no more; its calls are lost."""
+        with self._lock:
+            now = time.monotonic()
+            self._tell(self.core.remove(endpoint, now))
+            self._engine.carry_out(now, is_polled=self._is_led)
+        self._run_callbacks()
+
+    def close(self) -> None:
+        """End all calls and connections."""
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._tell(self.core.close())
+            self._engine.carry_out(time.monotonic(), is_polled=self._is_led)
+            self._rouse_standby()
+            if self._is_led:
+                # Whoever leads closes the sockets when it is back.
+                self._engine.wake()
+            else:
+                self._engine.close()
+        self._run_callbacks()
+
+    def abandon(self) -> None:
+        """This is another process's crew, of which a fork has made a copy: let its sockets go."""
+        self._is_closed = True
+        self._engine.close()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ClientClosed("the client is closed")
+
+    # Leading
+
+    def _follow(self, seat: Seat, awaited: Awaited, until: float) -> bool:
+        """Wait to be told or to be appointed; True for the latter."""
+        try:
+            if until == math.inf:
+                seat.lock.acquire()
+            elif not seat.lock.acquire(timeout=_patience_s(until)):
+                return self._leaves(seat, awaited)
+        except BaseException:
+            # A signal: somebody else must lead, if this thread was to.
+            if self._leaves(seat, awaited):
+                self._step_down()
+            raise
+        if not seat.is_leader:
+            self._pass_on()
+        return seat.is_leader
+
+    def _leaves(self, seat: Seat, awaited: Awaited) -> bool:
+        """A thread stops waiting; True if it was appointed in the same moment."""
+        with self._lock:
+            was_woken = self._seats.leave(seat)
+            if awaited.owner is seat:
+                awaited.owner = seat.other
+        if was_woken:
+            self._pass_on()
+        return seat.is_leader
+
+    def _pass_on(self) -> None:
+        """Wake the next one that has news; the last one sends what the others had to send."""
+        if self._seats.pass_on():
+            return
+        with self._lock:
+            self._seats.is_rising = False
+            self._seats.wake()
+        self._engine.flush(self._lock)
+
+    def _lead(self, awaited: Hopeful, until: float) -> None:
+        while not (awaited.has_news or self._is_closed) and time.monotonic() < until:
+            self._round(until)
+
+    def _step_down(self) -> None:
+        """Appoint another leader, if anybody waits."""
+        with self._lock:
+            if self._is_closed:
+                self._is_led = False
+                self._engine.close()
+                return
+            if self._seats.appoint():
+                return
+            self._is_led = False
+            self._engine.sweep()
+            self._rouse_standby()
+
+    def _round(self, until: float) -> None:
+        """Wait for something, until then at the latest, and deal with it."""
+        engine = self._engine
+        with self._lock:
+            if self._is_closed:
+                return
+            engine.sweep()
+            until = self._polls_until = min(until, self.core.wake_at)
+        ready = engine.poll(until, time.monotonic())
+        arrivals = engine.receive(ready)
+        now = time.monotonic()
+        with self._lock:
+            self._polls_until = _NEVER
+            self._give_up_the_forgotten()
+            if not self._is_closed:
+                engine.take(ready, arrivals, now)
+                engine.carry_out(now, is_polled=False)
+            self._seats.wake()
+        engine.flush(self._lock)
+        self._run_callbacks()
+
+    # Telling
+
+    def _tell(self, news: list[Call]) -> None:
+        for call in news:
+            owner = call.owner
+            if owner is not None:
+                call.owner = None
+                owner.tell(call)
+
+    def call_back(self, awaited: Awaited, callback: Callable[[], None]) -> bool:
+        """Have this run by whoever learns of the next news; False if it is there already."""
+        with self._lock:
+            if awaited.has_news:
+                return False
+            awaited.owner = Bell(self, callback, awaited.owner)
+            self._called_back += 1
+            self._rouse_standby()
+        return True
+
+    def answer_bell(self, callback: Callable[[], None]) -> None:
+        """Run this once the lock is free; called with it."""
+        self._called_back -= 1
+        self._after.append(callback)
+
+    def _run_callbacks(self) -> None:
+        while self._after:
+            with self._lock:
+                callbacks, self._after = self._after, []
+            for callback in callbacks:
+                try:
+                    callback()
+                except Exception:
+                    log.exception("a callback of a call failed")
+
+    # Standby
+
+    def _rouse_standby(self) -> None:
+        """Have somebody for what comes next; called with the lock."""
+        if self._is_led and not self._is_closed:
+            return
+        if self._is_closed:
+            needed_at = _NEVER
+        elif self.core.open_calls:
+            needed_at = _NEVER if self._is_pressing else self.core.wake_at
+        else:
+            return
+        if self._standby is None:
+            if self._is_closed:
+                return
+            self._standby = threading.Thread(
+                target=self._stand_by, name="zeropool-standby", daemon=True
+            )
+            self._standby.start()
+        elif needed_at < self._standby_until and self._rouse.locked():
+            self._rouse.release()
+
+    @property
+    def _is_pressing(self) -> bool:
+        return self._engine.is_pressing or self._called_back > 0
+
+    @property
+    def has_news(self) -> bool:
+        """The standby thread need not lead any longer."""
+        with self._lock:
+            return bool(self._seats) or not (
+                self._is_pressing or self.core.wake_at <= time.monotonic()
+            )
+
+    def _stand_by(self) -> None:
+        while True:
+            with self._lock:
+                if self._is_closed:
+                    return
+                until = math.inf
+                leads = False
+                if not self._is_led and self.core.open_calls:
+                    until = self.core.wake_at
+                    leads = self._is_pressing or until <= time.monotonic()
+                    self._is_led = leads
+                self._standby_until = _NEVER if leads else until
+            if leads:
+                try:
+                    self._lead(self, math.inf)
+                finally:
+                    self._step_down()
+            elif until == math.inf:
+                self._rouse.acquire()
+            else:
+                self._rouse.acquire(timeout=_patience_s(until))
+
+
+def _patience_s(until: float) -> float:
+    return min(max(until - time.monotonic(), 0.0), threading.TIMEOUT_MAX)

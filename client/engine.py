@@ -1,0 +1,150 @@
+"""Core and sockets of a client together: what arrives is taken, what the core says is done.
+
+Whoever calls holds the client's lock, except for `poll`, `receive` and `flush`, which take their
+time; only one thread at a time may `poll` and `receive`. Reads no clock: `now` is monotonic
+seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+
+from zeropool.client.call import Call
+from zeropool.client.core import Connect, Core
+from zeropool.client.link import State
+from zeropool.client.wires import Arrival, Wire, Wires
+
+
+class Engine:
+    """One client's core and sockets. ``tell`` is told of calls that have news."""
+
+    def __init__(self, core: Core, tell: Callable[[list[Call]], None]) -> None:
+        self.core = core
+        self._tell = tell
+        self._wires = Wires()
+
+    def __repr__(self) -> str:
+        return f"<Engine {self.core!r} {self._wires!r}>"
+
+    @property
+    def is_pressing(self) -> bool:
+        """Something is to be done as soon as the sockets allow it."""
+        return self.core.is_pressing or self._wires.is_blocked
+
+    # Without the lock
+
+    def poll(self, until: float, now: float) -> list[Wire]:
+        """Wait until then for sockets that have something to say."""
+        return self._wires.poll(until, now)
+
+    def receive(self, ready: list[Wire]) -> list[Arrival]:
+        """Read what lies there."""
+        return [wire.receive() for wire in ready if wire.is_connected]
+
+    def flush(self, lock: Lock) -> None:
+        """Send what the links have to say; what others add meanwhile goes along."""
+        for wire in self._wires.all:
+            while wire.link.has_outgoing and not wire.is_sending and wire.is_connected:
+                with lock:
+                    if wire.is_sending or wire.rest or not self._is_current(wire):
+                        break
+                    wire.is_sending = True
+                    data = wire.link.take_outgoing()
+                try:
+                    wire.send(data)
+                finally:
+                    with lock:
+                        wire.is_sending = False
+                        if wire.rest and self._is_current(wire):
+                            self._wires.watch(wire)
+                            self._wires.wake()
+
+    def wake(self) -> None:
+        """Make `poll` return."""
+        self._wires.wake()
+
+    # With the lock
+
+    def take(self, ready: list[Wire], arrivals: list[Arrival], now: float) -> None:
+        """Deal with what a poll has brought, and with the time."""
+        for arrival in arrivals:
+            self._take(arrival, now)
+        if len(ready) != len(arrivals):
+            for wire in ready:
+                self._conclude(wire, now)
+        if self._wires.has_found:
+            self._take_found(now)
+        if self.core.wake_at <= now and not any(arrival.has_more for arrival in arrivals):
+            self._tell(self.core.tick(now))
+
+    def freshen(self, now: float, later_s: float = 0.0) -> None:
+        """Take the end of connections that have rested, before anything is sent on them.
+
+        With ``later_s`` they count as having rested for so much longer. Nobody polls meanwhile.
+        """
+        for wire in self._wires.all:
+            if wire.is_connected and self.core.is_stale(wire.link, now + later_s):
+                self._take(wire.receive(), now)
+
+    def carry_out(self, now: float, *, is_polled: bool) -> None:
+        """Do as the core says."""
+        while commands := self.core.take_commands():
+            for command in commands:
+                if not isinstance(command, Connect):
+                    self._wires.disconnect(command.link)
+                elif reason := self._wires.connect(command.link):
+                    self._tell(self.core.disconnected(command.link, now, reason))
+            if is_polled:
+                self._wires.wake()
+            else:
+                self._wires.sweep()
+
+    def sweep(self) -> None:
+        """Close what was disconnected; nobody polls now."""
+        self._wires.sweep()
+
+    def close(self) -> None:
+        """Close all sockets; nobody polls now."""
+        self._wires.close()
+
+    def _is_current(self, wire: Wire) -> bool:
+        # Somebody may have ended the connection meanwhile.
+        return self._wires.wire(wire.link) is wire
+
+    def _take(self, arrival: Arrival, now: float) -> None:
+        wire = arrival.wire
+        if not self._is_current(wire):
+            return
+        if wire.rest:
+            wire.send_rest()
+            self._wires.watch(wire)
+        if arrival.data:
+            self._tell(self.core.received(wire.link, arrival.data, now))
+        if arrival.end and wire.link.state is not State.DOWN and self._is_current(wire):
+            self._end(wire, now, arrival.end)
+
+    def _conclude(self, wire: Wire, now: float) -> None:
+        """A connection that was being made is made, or not."""
+        if wire.is_connected or not self._is_current(wire):
+            return
+        reason = wire.connection_error()
+        if reason:
+            self._end(wire, now, reason)
+            return
+        wire.is_connected = True
+        self._wires.watch(wire)
+        self.core.connected(wire.link, now)
+
+    def _take_found(self, now: float) -> None:
+        for link, reason in self._wires.take_found():
+            if link.state is not State.CONNECTING:
+                self._wires.disconnect(link)
+            elif reason:
+                self._tell(self.core.disconnected(link, now, reason))
+            else:
+                self.core.connected(link, now)
+
+    def _end(self, wire: Wire, now: float, reason: str) -> None:
+        self._wires.disconnect(wire.link)
+        self._tell(self.core.disconnected(wire.link, now, reason))

@@ -1,0 +1,129 @@
+"""Calls that were begun, whose answers are taken later."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from zeropool.client.call import Call
+from zeropool.client.crew import Crew
+from zeropool.client.results import value_of
+from zeropool.client.seats import Owner
+from zeropool.client.stream import Stream
+
+
+class Pending:
+    """The answer of one call, once it is there; what `zerorpc.Client` gives for ``async_=True``.
+
+    Any thread may ask it, as often as it likes.
+    """
+
+    def __init__(self, crew: Crew, call: Call, timeout_s: float | None) -> None:
+        self._crew = crew
+        self._call = call
+        self._timeout_s = timeout_s
+        self._stream: Stream | None = None
+
+    def __repr__(self) -> str:
+        return f"<Pending {self._call!r}>"
+
+    def get(
+        self,
+        block: bool = True,  # noqa: FBT001, FBT002 - gevent's AsyncResult has it so
+        timeout: float | None = None,
+    ) -> Any:  # noqa: ANN401 - what the server answers
+        """The answer: a value, or an iterator for a stream; waits for it.
+
+        Args:
+            block: False: do not wait.
+            timeout: seconds to wait here; the call goes on all the same, with a limit of its own.
+
+        Raises:
+            TimeoutError: it is not there yet.
+            zerorpc.RemoteError, zerorpc.TimeoutExpired, zerorpc.LostRemote: as the call itself.
+        """
+        if self._stream is not None:
+            return self._stream
+        if not self.wait(timeout if block else 0.0):
+            raise TimeoutError(f"no answer of {self._call.method} yet")
+        if self._call.is_stream:
+            self._stream = Stream(self._crew, self._call)
+            return self._stream
+        return value_of(self._call, self._timeout_s)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the answer, or so many seconds; tell whether it is there."""
+        if self._call.has_news or self._stream is not None:
+            return True
+        if timeout is None:
+            return self._crew.wait(self._call)
+        if timeout > 0.0:
+            return self._crew.wait(self._call, time.monotonic() + timeout)
+        self._crew.look()
+        return self._call.has_news
+
+    def ready(self) -> bool:
+        """Whether the answer is there."""
+        return self.wait(0.0)
+
+    def add_done_callback(self, callback: Callable[[Pending], object]) -> None:
+        """Have ``callback(self)`` called when the answer is there, or now if it is.
+
+        It is called by the thread that learns of it, and holds up all others that wait for this
+        client: it should be short. Its exceptions are logged.
+        """
+
+        def call_back() -> None:
+            callback(self)
+
+        if not self._crew.call_back(self._call, call_back):
+            callback(self)
+
+
+class Gathering:
+    """Calls of which whoever asks wants the one that is answered next."""
+
+    def __init__(self, crew: Crew) -> None:
+        self.owner: Owner | None = None
+        self._crew = crew
+        self._answered: deque[Pending] = deque()
+        self._awaited: dict[Call, Pending] = {}
+
+    def __len__(self) -> int:
+        """Calls that `next` has not given yet."""
+        return len(self._awaited) + len(self._answered)
+
+    @property
+    def has_news(self) -> bool:
+        """One is answered."""
+        return bool(self._answered)
+
+    def add(self, call: Call, pending: Pending) -> None:
+        """Wait for this call, too; before it is sent."""
+        call.owner = self
+        self._awaited[call] = pending
+
+    def tell(self, call: Call) -> None:
+        """One has news."""
+        self._answered.append(self._awaited.pop(call))
+        if self.owner is not None:
+            owner, self.owner = self.owner, None
+            owner.tell(self)
+
+    def next(self, timeout: float | None = None) -> Pending:
+        """The one that is answered next; each is given once.
+
+        Raises:
+            TimeoutError: none is, within so many seconds.
+            LookupError: there is none to wait for.
+        """
+        if not len(self):
+            raise LookupError("no call is awaited")
+        if not self._answered:
+            self._crew.wait(self, math.inf if timeout is None else time.monotonic() + timeout)
+        if not self._answered:
+            raise TimeoutError(f"none of {len(self)} calls is answered yet")
+        return self._answered.popleft()

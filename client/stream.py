@@ -1,0 +1,56 @@
+"""A stream's items, one by one, as the server sends them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Self
+
+from zeropool.client.call import Call, Ended, Lost
+from zeropool.client.crew import Crew
+from zeropool.client.results import decoded, value_of
+
+
+class Stream:
+    """An iterator over the items of one call; the call lives until it ends or nobody has it.
+
+    Heartbeats go on while the reader is busy with an item. A stream belongs to the process in
+    which it was begun, and may be read by one thread at a time.
+    """
+
+    def __init__(self, crew: Crew, call: Call) -> None:
+        self._crew = crew
+        self._call = call
+
+    def __repr__(self) -> str:
+        return f"<Stream {self._call!r}>"
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:  # noqa: ANN401 - what the server sends
+        call = self._call
+        if not call.items:
+            if self._crew.pid != os.getpid():
+                call.outcome = Lost("the stream was begun in another process")
+            elif call.outcome is None:
+                self._crew.wait(call)
+        if call.items:
+            item = call.items.popleft()
+            if call.wants_credit:
+                self._crew.read(call)
+            return decoded(item)
+        if not isinstance(call.outcome, Ended):
+            # An error is raised once. A value in the midst of a stream ends it, as in zerorpc.
+            try:
+                value_of(call, None)
+            finally:
+                call.outcome = Ended()
+        raise StopIteration
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Read no more of it."""
+        if self._call.outcome is None:
+            self._crew.forget(self._call)
