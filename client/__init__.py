@@ -1,8 +1,8 @@
 """Calling a Zeropool, or any ZeroRPC server, from Python.
 
-`Client` stands in the place of `zerorpc.Client`, `AsyncClient` beside it for asyncio. `RemoteError`,
-`TimeoutExpired` and `LostRemote` are zerorpc's own; zerorpc, and with it gevent, is loaded when one
-of them is named or raised, and asyncio when `AsyncClient` is named.
+`Client` stands in the place of `zerorpc.Client`, and `AsyncClient` beside it for asyncio.
+`RemoteError`, `TimeoutExpired` and `LostRemote` are zerorpc's own; zerorpc, and with it gevent, is
+loaded when one of them is named or raised, and asyncio when `AsyncClient` is named.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ class Core:
         for link in [link for link in self.links if link.endpoint == endpoint]:
             if link.state is not State.DOWN:
                 self._commands.append(HangUp(link))
-            news += self._drop(link, now, "the client has disconnected")
+            news += self._drop(link, now, "Lost remote: the client has disconnected from it")
             self.links.remove(link)
         return news
 
@@ -164,7 +164,7 @@ class Core:
     def disconnected(self, link: Link, now: float, reason: str) -> list[Call]:
         """The connection has ended, or could not be made; return the calls that have news."""
         link.fail(reason, now)
-        news = self._drop(link, now, "the connection broke")
+        news = self._drop(link, now, "Lost remote: the connection broke")
         self._connect(now)
         return news
 

@@ -325,6 +325,7 @@ class Crew:
 
     def _rouse_standby(self) -> None:
         """Have somebody for what comes next; called with the lock."""
+        self._give_up_the_forgotten()
         if self._is_led and not self._is_closed:
             return
         if self._is_closed:

@@ -475,7 +475,7 @@ def test_what_was_sent_is_lost_with_its_connection(core, peer):
     peer.sent()
 
     assert core.disconnected(peer.link, 1.0, "reset") == [made]
-    assert made.outcome == Lost("the connection broke")
+    assert made.outcome == Lost("Lost remote: the connection broke")
 
 
 def test_what_had_not_left_goes_to_the_next_server(core, peer):
