@@ -128,8 +128,8 @@ $(BENCH_STAMP): setup.cfg pyproject.toml constraints.txt iris-model/setup.cfg be
 	@touch $@
 
 BENCH = $(BENCH_VENV)/bin/python benchmarks/compare.py --rounds $(or $(ROUNDS),3) --seconds $(or $(SECONDS),2)
-bench: $(BENCH_STAMP) ## compare with other servers: ROUNDS=3, SECONDS=2 a point; ONLY="mosec zeropool-2" writes nothing
-	$(BENCH) $(if $(ONLY),$(ONLY:%=--only %),--output benchmarks/results/peers.json --page docs/benchmarks.md --chart docs/benchmarks.svg)
+bench: $(BENCH_STAMP) ## compare with other servers: ROUNDS=3, SECONDS=2 a point; ADD=1 adds them; ONLY="mosec zeropool-2" writes nothing
+	$(BENCH) $(if $(ONLY),$(ONLY:%=--only %),$(if $(ADD),--add )--output benchmarks/results/peers.json --page docs/benchmarks.md --chart docs/benchmarks.svg)
 
 bench-clients: $(DEV_STAMP) ## compare the clients on one gateway, two minutes: ROUNDS=7, SECONDS=1 a point
 	$(BIN)/python benchmarks/clients.py --rounds $(or $(ROUNDS),7) --seconds $(or $(SECONDS),1)

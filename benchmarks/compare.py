@@ -50,6 +50,12 @@ class Comparison:
     def __repr__(self) -> str:
         return f"<Comparison points={len(self.points)} not_run={len(self.not_run)}>"
 
+    def take_over(self, earlier: Report) -> None:
+        """Begin with what an earlier run measured."""
+        self.points.extend(earlier.points)
+        for key, peaks_mib in earlier.peak_rss_mib.items():
+            self._keep_peaks(key, peaks_mib)
+
     def run_round(self, number: int) -> None:
         """Start each server once, and measure all of them at each number of calls in flight.
 
@@ -130,6 +136,9 @@ def _options() -> argparse.Namespace:
         help="measure this server; may be given several times (all)",
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write all points as JSON")
+    parser.add_argument(
+        "--add", action="store_true", help="add rounds to those that the output has, if any"
+    )
     parser.add_argument("--page", type=Path, metavar="FILE", help="put the tables into this page")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="draw an SVG")
     return parser.parse_args()
@@ -138,15 +147,21 @@ def _options() -> argparse.Namespace:
 def _run(options: argparse.Namespace) -> Report:
     servers = [server for server in SERVERS if not options.only or server.key in options.only]
     comparison = Comparison(servers, options.seconds)
+    earlier_rounds, earlier_s = 0, 0.0
+    if options.add and options.output and options.output.exists():
+        earlier = msgspec.json.decode(options.output.read_bytes(), type=Report)
+        comparison.take_over(earlier)
+        earlier_rounds, earlier_s = earlier.rounds, earlier.duration_s
     began_at = time.monotonic()
-    for number in range(1, options.rounds + 1):
+    rounds = earlier_rounds + options.rounds
+    for number in range(earlier_rounds + 1, rounds + 1):
         comparison.run_round(number)
     keys = [server.key for server in servers]
     return Report(
         machine=this_machine(),
         seconds=options.seconds,
-        rounds=options.rounds,
-        duration_s=time.monotonic() - began_at,
+        rounds=rounds,
+        duration_s=earlier_s + time.monotonic() - began_at,
         servers={server.key: server.name for server in servers},
         not_run=comparison.not_run,
         verdicts=[judge(claim, comparison.points) for claim in CLAIMS],
