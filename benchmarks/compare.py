@@ -164,7 +164,11 @@ def _run(options: argparse.Namespace) -> Report:
         duration_s=earlier_s + time.monotonic() - began_at,
         servers={server.key: server.name for server in servers},
         not_run=comparison.not_run,
-        verdicts=[judge(claim, comparison.points) for claim in CLAIMS],
+        verdicts=[
+            judge(claim, comparison.points)
+            for claim in CLAIMS
+            if {claim.of, claim.against} <= set(keys)
+        ],
         lines=summarise(comparison.points, keys),
         peak_rss_mib={
             key: comparison.peak_rss_mib[key] for key in keys if key in comparison.peak_rss_mib
@@ -173,7 +177,8 @@ def _run(options: argparse.Namespace) -> Report:
     )
 
 
-def _write(report: Report, options: argparse.Namespace) -> None:
+def _write(report: Report, options: argparse.Namespace) -> bool:
+    """Write what was asked for; tell whether all of it could be."""
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         text = msgspec.json.format(msgspec.json.encode(report), indent=1)
@@ -181,8 +186,14 @@ def _write(report: Report, options: argparse.Namespace) -> None:
     if options.page:
         page = options.page.read_text()
         options.page.write_text(with_part(page, PAGE_PART, markdown(report)))
-    if options.chart:
-        draw(report, options.chart)
+    try:
+        if options.chart:
+            draw(report, options.chart)
+    except ImportError as error:
+        # Of what draws: as with a peer, the rest does not depend on it.
+        sys.stderr.write(f"no chart: {error}\n")
+        return False
+    return True
 
 
 def main() -> int:
@@ -195,10 +206,9 @@ def main() -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; nothing is written\n")
         return EXIT_INTERRUPTED
-    # Before what can fail for want of a package or a folder.
+    # Before what can fail for want of a folder.
     print(markdown(report))
-    _write(report, options)
-    return 0 if report.is_complete else EXIT_FAILED
+    return 0 if _write(report, options) and report.is_complete else EXIT_FAILED
 
 
 if __name__ == "__main__":
