@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zeropool.cli.bench.latencies import P99
 from zeropool.cli.bench.trial import Phase, Trial
 
 #: A person reads no faster.
@@ -47,5 +48,5 @@ class Progress:
         number = min(len(trial.windows) + 1, self._max_windows)
         return (
             f"window {number}/{self._max_windows}: {pace:,.0f} calls/s, "
-            f"p99 {current.p99_s * 1e3:.3g} ms{told}"
+            f"p99 {current.latencies.quantile_s(P99) * 1e3:.3g} ms{told}"
         )

@@ -111,7 +111,7 @@ def _busier_share(windows: Sequence[Window], seconds: float) -> float:
 def _span(window: Window) -> Span:
     return Span(
         seconds=window.seconds,
-        answers=len(window.latencies),
+        answers=window.answers,
         answers_per_s=window.answers_per_s,
         p99_ms=window.p99_s * 1e3,
         errors=window.errors.total(),

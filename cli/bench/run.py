@@ -132,7 +132,7 @@ class Run:
             raise BenchFailed(f"{self._job.target.endpoint} ended the connection {when}")
 
     def _measured(self, load: float) -> Iterator[Point]:
-        name = f"{self._job.target.mode.value} {load:g}"
+        name = f"{self._job.target.mode.value} {load:,.10g}"
         self._progress.begin(name)
         trial = self._trial(load)
         self._show(ERASE)

@@ -47,7 +47,7 @@ class Phase(enum.Enum):
     WARMING = "warming"
     MEASURING = "measuring"
     STABLE = "stable"
-    #: So many windows were not enough, or one went by without any answer.
+    #: So many windows were not enough, or one brought nothing but errors.
     UNSTABLE = "unstable"
     #: The load ended before its time.
     CUT = "cut"
@@ -56,7 +56,10 @@ class Phase(enum.Enum):
 class Window:
     """What one span of a load brought: right answers by their latencies, all else by name."""
 
-    __slots__ = ("_began_at", "_began_cpu", "cpu", "errors", "latencies", "lateness", "seconds")
+    __slots__ = (
+        *("_began_at", "_began_cpu", "answers", "cpu", "errors", "latencies", "lateness"),
+        *("p99_s", "seconds"),
+    )
 
     def __init__(self, began_at: float, cpu: CpuTime) -> None:
         self._began_at = began_at
@@ -65,8 +68,11 @@ class Window:
         #: By how much calls left later than they were due, where they were due at a time.
         self.lateness = Latencies()
         self.errors: Counter[str] = Counter()
+        #: From here on, what is known when it is closed.
         self.seconds = 0.0
         self.cpu = CpuTime(0.0, 0.0)
+        self.answers = 0
+        self.p99_s = 0.0
 
     def __repr__(self) -> str:
         return (
@@ -82,23 +88,24 @@ class Window:
     @property
     def answers_per_s(self) -> float:
         """Right answers a second."""
-        return len(self.latencies) / self.seconds if self.seconds else 0.0
-
-    @property
-    def p99_s(self) -> float:
-        """The 99th percentile of the latencies."""
-        return self.latencies.quantile_s(P99)
+        return self.answers / self.seconds if self.seconds else 0.0
 
     def open_for_s(self, now: float) -> float:
         """Seconds since it began."""
         return now - self._began_at
 
     def close(self, now: float, cpu: CpuTime) -> None:
-        """Nothing more comes; from here on `seconds` and `cpu` are known."""
+        """Nothing more comes."""
         self.seconds = now - self._began_at
+        self.answers = len(self.latencies)
+        self.p99_s = self.latencies.quantile_s(P99)
         self.cpu = CpuTime(
             cpu.python_s - self._began_cpu.python_s, cpu.libzmq_s - self._began_cpu.libzmq_s
         )
+
+    def forget_latencies(self) -> None:
+        """Keep the figures only: a run may have ten thousand windows."""
+        self.latencies, self.lateness = Latencies(), Latencies()
 
 
 class Trial:
@@ -149,15 +156,20 @@ class Trial:
         self.due_at = now + seconds
 
     def _is_too_thin(self, now: float) -> bool:
+        if not self.current.calls:
+            # One will end at last, if only by its timeout.
+            return True
         longest_s = MAX_STRETCH * self._rules.window_s
         return self.current.calls < MIN_CALLS and self.current.open_for_s(now) < longest_s
 
     def _end_window(self, now: float, cpu: CpuTime) -> None:
         self.current.close(now, cpu)
         self.windows.append(self.current)
+        for window in self.windows[-WINDOWS_IN_A_ROW - 1 : -WINDOWS_IN_A_ROW]:
+            window.forget_latencies()
         if agree(self.windows[-WINDOWS_IN_A_ROW:], self._rules.tolerance):
             self.phase = Phase.STABLE
-        elif len(self.windows) >= self._rules.max_windows or not self.current.latencies:
+        elif len(self.windows) >= self._rules.max_windows or not self.current.answers:
             self.phase = Phase.UNSTABLE
 
 

@@ -1,15 +1,20 @@
 """`zeropool bench` as its user meets it, against a real Zeropool and real servers of others."""
 
+import contextlib
 import csv
 import json
 import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import msgpack
 import psutil
 import pytest
+import zmq
 from harness import Command, Service, free_endpoint, model_tables, run_zeropool, wait_until
 from interop.iris_facts import BAD_ROW, REJECTED, REJECTION, SETOSA, VIRGINICA
 from peers import NODE_RIG, PYTHON_SCRIPTS, require_node
@@ -269,6 +274,108 @@ def test_a_server_that_computes_and_cannot_beat_is_lost(impatient_server):
     done = impatient_server.bench("burn", "1.5", "--heartbeat", "0.25")
 
     assert (done.returncode, done.stderr) == (EXIT_ERROR, "LostRemote: no heartbeat in 0.75 s\n")
+
+
+# Servers that misbehave
+
+
+class Impostor(threading.Thread):
+    """A bound ROUTER that answers each request as a test wants: with any frames, or none."""
+
+    def __init__(self, answer: Callable[[int, dict[str, Any]], list[list[bytes]]]) -> None:
+        super().__init__(daemon=True)
+        self.endpoint = free_endpoint()
+        self._answer = answer
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.linger = 0
+        self._socket.bind(self.endpoint)
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        number = 0
+        while not self._ended.is_set():
+            if not self._socket.poll(20):
+                continue
+            peer, _, request = self._socket.recv_multipart()
+            for frames in self._answer(number, msgpack.unpackb(request)[0]):
+                self._socket.send_multipart([peer, *frames])
+            number += 1
+
+    def bench(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        self.start()
+        return run_zeropool("bench", "--connect", self.endpoint, "m", *QUICK, *arguments)
+
+    def end(self) -> None:
+        self._ended.set()
+        self.join()
+        self._socket.close()
+        self._context.term()
+
+
+@pytest.fixture
+def impostor() -> Iterator[Callable[..., Impostor]]:
+    with contextlib.ExitStack() as stack:
+
+        def make(answer: Callable[[int, dict[str, Any]], list[list[bytes]]]) -> Impostor:
+            server = Impostor(answer)
+            stack.callback(server.end)
+            return server
+
+        yield make
+
+
+def right(header: dict[str, Any]) -> list[bytes]:
+    reply = {"message_id": b"x" * 16, "v": 3, "response_to": header["message_id"]}
+    return [b"", msgpack.packb([reply, "OK", ["fine"]])]
+
+
+#: What may stand before a right answer without spoiling it.
+NOISE = [
+    [b"", b""],
+    [b"", b"\xc1 no msgpack"],
+    [b"no delimiter"],
+    [b"", b"", b"", b"many frames"],
+    [b"", msgpack.packb([{"message_id": b"y", "v": 3, "response_to": b"z" * 32}, "OK", [1]])],
+    [b"", msgpack.packb([{"message_id": b"y", "v": 3}, "_zpc_hb", [0]])],
+]
+
+
+@pytest.mark.parametrize("noise", NOISE, ids=range(len(NOISE)))
+def test_what_a_server_sends_beside_its_answers_does_no_harm(impostor, noise):
+    server = impostor(lambda _number, header: [noise, right(header)])
+
+    done = server.bench("--concurrency", "4", "--timeout", "5", "--expect", '"fine"')
+
+    assert rows(done)[0][7] == "0"
+
+
+def test_a_server_that_ends_a_message_too_soon_loses_the_answer_behind_it_and_no_more(impostor):
+    server = impostor(lambda _number, header: [[b""], right(header)])
+
+    done = server.bench("--timeout", "0.2")
+
+    assert (done.returncode, done.stderr) == (EXIT_ERROR, "TimeoutExpired: no answer in 0.2 s\n")
+
+
+def test_answers_that_come_twice_count_once(impostor, tmp_path):
+    server = impostor(lambda _number, header: [right(header), right(header)])
+    found = tmp_path / "found.json"
+
+    done = server.bench("--rate", "100", "--json", str(found))
+
+    assert done.returncode == 0
+    [point] = json.loads(found.read_text())["points"]
+    assert point["answers_per_s"] < 200
+
+
+def test_a_server_that_stops_to_answer_fills_no_memory(impostor):
+    server = impostor(lambda number, header: [right(header)] if number == 0 else [])
+
+    done = server.bench("--rate", "1000000", "--timeout", "1.5")
+
+    assert done.returncode == EXIT_ERROR
+    assert "no call was answered at rate 1,000,000 in" in done.stderr
 
 
 # What can go wrong

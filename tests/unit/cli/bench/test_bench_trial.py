@@ -139,6 +139,30 @@ def test_a_window_with_few_calls_ends_at_last():
     assert trial.windows[0].seconds == MAX_STRETCH * RULES.window_s
 
 
+def test_a_window_without_any_call_goes_on_until_one_ends():
+    trial = Trial(RULES, 0.0, IDLE)
+    trial.advance(1.0, IDLE)
+    for now in (3.0, 11.0, 29.0):
+        trial.advance(now, IDLE)
+    assert (trial.phase, trial.windows) == (Phase.MEASURING, [])
+
+    trial.current.errors["TimeoutExpired"] += 1
+    trial.advance(31.0, IDLE)
+
+    assert trial.phase is Phase.UNSTABLE
+
+
+def test_windows_that_are_over_keep_their_figures_and_not_all_latencies():
+    play = Play()
+    for answers in (500, 1000, 1000, 1000):
+        play.window(answers)
+
+    first, *verdict = play.trial.windows
+    assert (first.answers, len(first.latencies)) == (500, 0)
+    assert first.p99_s == pytest.approx(0.001, rel=0.01)
+    assert [len(window.latencies) for window in verdict] == [1000, 1000, 1000]
+
+
 def test_errors_are_calls_too():
     play = Play()
 
