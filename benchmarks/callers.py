@@ -114,6 +114,23 @@ def threads(endpoint: str, callers: int) -> Work:
     return work
 
 
+def predict_many(endpoint: str, callers: int) -> Work:
+    """Our `Client` with a window of calls in flight, from one thread."""
+    from zeropool.client import Client  # noqa: PLC0415 - only this process needs it
+
+    client = Client(endpoint)
+
+    def work(end_at: float) -> list[Count]:
+        count = Count(end_at)
+        rows = (row for _, row in count.rows())
+        answers = client.predict_many(MODEL, rows, window=callers)
+        for number, answer in enumerate(answers):
+            count.take(number % len(FLOWERS), answer)
+        return [count]
+
+    return work
+
+
 def tasks(endpoint: str, callers: int) -> Work:
     """Our `AsyncClient`, shared by tasks."""
     from zeropool.client import AsyncClient  # noqa: PLC0415 - only this process needs it
@@ -162,7 +179,7 @@ def async_predict_many(endpoint: str, callers: int) -> Work:
 KINDS: dict[str, Callable[[str, int], Work]] = {
     kind.__name__.replace("_", "-"): kind
     for kind in (
-        *(zerorpc_greenlets, zerorpc_clients, threads),
+        *(zerorpc_greenlets, zerorpc_clients, threads, predict_many),
         *(tasks, async_predict_many),
     )
 }

@@ -49,10 +49,12 @@ CLIENT_32 = Setup("Client, 32 threads", "threads", 32)
 ASYNC_1 = Setup("AsyncClient, 1 task", "tasks", 1)
 ASYNC_32 = Setup("AsyncClient, 32 tasks", "tasks", 32)
 ASYNC_256 = Setup("AsyncClient, 256 tasks", "tasks", 256)
+MANY_32 = Setup("Client.predict_many, window of 32", "predict-many", 32)
+MANY_256 = Setup("Client.predict_many, window of 256", "predict-many", 256)
 ASYNC_MANY_256 = Setup("AsyncClient.predict_many, window of 256", "async-predict-many", 256)
 SETUPS = (
     *(ZERORPC_1, ZERORPC_32, ZERORPC_32_CLIENTS, CLIENT_1, CLIENT_8, CLIENT_32),
-    *(ASYNC_1, ASYNC_32, ASYNC_256, ASYNC_MANY_256),
+    *(ASYNC_1, ASYNC_32, ASYNC_256, MANY_32, MANY_256, ASYNC_MANY_256),
 )
 #: What is compared with what (the fastest of these in the same round), and what it has to reach.
 RATIOS = (
@@ -61,6 +63,7 @@ RATIOS = (
     (CLIENT_8, (CLIENT_1,), 1.0),
     (ASYNC_1, (ZERORPC_1,), None),
     (ASYNC_32, (ZERORPC_32, ZERORPC_32_CLIENTS), 5.0),
+    (MANY_32, (ZERORPC_32, ZERORPC_32_CLIENTS), None),
 )
 
 

@@ -12,10 +12,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
-from zeropool.client.aio_gathering import Gathering
+from zeropool.client.aio_flight import AsyncFlight
 from zeropool.client.aio_wires import Wires
 from zeropool.client.batch import BatchOptions, batch_of
 from zeropool.client.call import Call, Ended
@@ -23,7 +22,7 @@ from zeropool.client.core import Core
 from zeropool.client.foreign import ENCODER
 from zeropool.client.making import Manner, make_call
 from zeropool.client.many import Many, ManyOptions, many_of
-from zeropool.client.results import failure_of, value_of
+from zeropool.client.results import decoded, value_of
 from zeropool.client.retry import RetryPolicy
 from zeropool.client.window import Order
 from zeropool.shared.endpoints import Use, check
@@ -173,7 +172,7 @@ class AsyncClient:
         except asyncio.CancelledError:
             wires.give_up(call)
             raise
-        if call.is_stream or type(call.outcome) is Ended:
+        if call.is_stream:
             return AsyncStream(wires, call)
         return value_of(call, timeout_s)
 
@@ -199,8 +198,8 @@ class AsyncClient:
             TypeError, ValueError: a row has no MessagePack form, or an option is none.
         """
         batch = batch_of(model, rows, self._manner, **options)
-        async with Gathering(self._opened(), batch) as gathering:
-            while await gathering.goes_on():
+        async with AsyncFlight(self._opened(), batch) as flight:
+            while await flight.goes_on():
                 pass
         return batch.result()
 
@@ -231,14 +230,14 @@ class AsyncClient:
         return self._pairs(many_of(model, rows, self._manner, Order.ARRIVAL, **options))
 
     async def _values(self, many: Many) -> AsyncGenerator[Any]:
-        async with Gathering(self._opened(), many) as gathering:
-            while await gathering.goes_on():
+        async with AsyncFlight(self._opened(), many) as flight:
+            while await flight.goes_on():
                 for _, result in many.take():
                     yield many.shown(result)
 
     async def _pairs(self, many: Many) -> AsyncGenerator[tuple[int, Any]]:
-        async with Gathering(self._opened(), many) as gathering:
-            while await gathering.goes_on():
+        async with AsyncFlight(self._opened(), many) as flight:
+            while await flight.goes_on():
                 for number, result in many.take():
                     yield number, many.shown(result)
 
@@ -266,18 +265,23 @@ class AsyncStream:
         call, wires = self._call, self._wires
         while not call.items:
             if call.outcome is not None:
-                raise self._end()
+                self._end()
+                raise StopAsyncIteration
             call.owner = future = wires.loop.create_future()
-            wires.read(call)
             await future
-        value = msgspec.msgpack.decode(call.items.popleft())
-        wires.read(call)
-        return value
+        item = call.items.popleft()
+        if call.wants_credit:
+            wires.read(call)
+        return decoded(item)
 
-    def _end(self) -> Exception:
-        if type(self._call.outcome) is Ended:
-            return StopAsyncIteration()
-        return failure_of(self._call, None)
+    def _end(self) -> None:
+        call = self._call
+        if not isinstance(call.outcome, Ended):
+            # An error is raised once. A value in the midst of a stream ends it, as in zerorpc.
+            try:
+                value_of(call, None)
+            finally:
+                call.outcome = Ended()
 
     async def aclose(self) -> None:
         """Read no more; the server notices by its own means, as the protocol has no word for it."""

@@ -15,14 +15,13 @@ from typing import Any, TypedDict
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from zeropool.client.call import Answered, Call, Failed
+from zeropool.client.call import Call, Failed
 from zeropool.client.making import Maker, Manner
 from zeropool.client.many import ONE, OnError, is_raised
-from zeropool.client.results import remote_error, value_of
+from zeropool.client.results import named
 from zeropool.client.tables import Rows, rows_of
 from zeropool.shared.errors import PayloadTooLarge, ProtocolError
 from zeropool.shared.methods import BATCH_SUFFIX
-from zeropool.shared.wire.event import RemoteFailure
 
 #: A gateway's `max_request_bytes` is 64 MiB unless it is told otherwise; a worker builds no more
 #: than 250,000 maps and arrays for one task.
@@ -123,19 +122,22 @@ class Batch:
         if call not in self.open:
             return
         start, stop = self.open.pop(call)
-        if type(call.outcome) is Answered:
-            self._fill(start, stop, value_of(call, None), call.method)
-        elif _is_too_large(call) and stop - start > 1:
+        if _is_too_large(call) and stop - start > 1:
             middle = (start + stop) // 2
             self._halves.extend(((start, middle), (middle, stop)))
+            return
+        result = self._maker.result_of(call)
+        if isinstance(result, Exception):
+            self._fail(range(start, stop), result)
         else:
-            self._fail(range(start, stop), self._maker.failure_of(call))
+            self._fill(start, stop, result)
 
-    def _fill(self, start: int, stop: int, value: object, method: str) -> None:
+    def _fill(self, start: int, stop: int, value: object) -> None:
+        method = self._maker.method
         try:
             answer = msgspec.convert(value, _Answer)
-        except msgspec.ValidationError as error:
-            self._fail(range(start, stop), ProtocolError(f"{method}: {error}"))
+        except msgspec.ValidationError as wrong:
+            self._fail(range(start, stop), ProtocolError(f"{method}: {wrong}"))
             return
         count = len(answer.predictions)
         if count != stop - start:
@@ -147,8 +149,8 @@ class Batch:
             if 0 <= found.index < count:
                 index = start + found.index
                 told = f"row {index}: {found.name}: {found.message}"
-                failure = RemoteFailure(found.name, found.message, told)
-                self._fail(range(index, index + 1), remote_error(failure))
+                error = named("RemoteError")(found.name, found.message, told)
+                self._fail(range(index, index + 1), error)
 
     def _fail(self, indexes: range, error: Exception) -> None:
         for index in indexes:

@@ -86,8 +86,8 @@ class Crew:
 
     # For callers
 
-    def make(self, call: Call) -> None:
-        """Take a call and send it; it is waited for by `wait`, or by `attend`.
+    def make(self, *calls: Call) -> None:
+        """Take calls and send them; they are waited for by `wait`, or by `attend`.
 
         Raises:
             ClientClosed: the client is.
@@ -99,7 +99,8 @@ class Crew:
             self._check_open()
             if not self._is_led:
                 self._engine.freshen(now)
-            core.submit(call, now)
+            for call in calls:
+                core.submit(call, now)
             self._engine.carry_out(now, is_polled=self._is_led)
             if core.wake_at < self._polls_until:
                 self._engine.wake()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgspec
 
-from zeropool.client.call import Call
-from zeropool.client.results import failure_of
+from zeropool.client.call import Answered, Call
+from zeropool.client.results import failure_of, value_of
 from zeropool.client.retry import RetryPolicy, Tries
+from zeropool.shared.errors import ProtocolError
 from zeropool.shared.methods import STREAM_SUFFIX
 
 
@@ -42,9 +44,14 @@ class Maker(msgspec.Struct, frozen=True):
         """One call, with its packed arguments."""
         return make_call(self.method, args, self.timeout_s, self.retry, now)
 
-    def failure_of(self, call: Call) -> Exception:
-        """The exception for one that has ended badly."""
-        return failure_of(call, self.timeout_s)
+    def result_of(self, call: Call) -> Any:  # noqa: ANN401 - what the server answers
+        """The value of a call that has news, or an exception: no answer of a server is one."""
+        if type(call.outcome) is not Answered:
+            return failure_of(call, self.timeout_s)
+        try:
+            return value_of(call, self.timeout_s)
+        except ProtocolError as error:
+            return error
 
 
 class Manner(msgspec.Struct, frozen=True):

@@ -12,9 +12,8 @@ from typing import Literal, TypedDict
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from zeropool.client.call import Answered, Call
+from zeropool.client.call import Call
 from zeropool.client.making import Maker, Manner
-from zeropool.client.results import value_of
 from zeropool.client.tables import each_of
 from zeropool.client.window import Order, Window
 from zeropool.shared.methods import CALL_SUFFIX
@@ -100,11 +99,10 @@ class Many:
         number = self.open.pop(call, None)
         if number is None:
             return
-        is_well = type(call.outcome) is Answered
-        result = value_of(call, None) if is_well else self._maker.failure_of(call)
+        result = self._maker.result_of(call)
         self._window.end(number, result)
         self._done += 1
-        self._failed += not is_well
+        self._failed += isinstance(result, Exception)
         if self._progress is not None:
             self._progress(Progress(self._done, self._failed, self._total))
 

@@ -6,20 +6,24 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
+from zeropool.client.batch import BatchOptions, batch_of
 from zeropool.client.call import Call
 from zeropool.client.core import Core
 from zeropool.client.crew import Crew
+from zeropool.client.flight import Flight
 from zeropool.client.foreign import ENCODER
-from zeropool.client.making import make_call
+from zeropool.client.making import Manner, make_call
+from zeropool.client.many import Many, ManyOptions, many_of
 from zeropool.client.pending import Gathering, Pending
 from zeropool.client.results import bad_endpoint, value_of
 from zeropool.client.retry import RetryPolicy
 from zeropool.client.stream import Stream
+from zeropool.client.window import Order
 from zeropool.shared.endpoints import Use, check
 from zeropool.shared.wire.flow import DEFAULT_SLOTS
 from zeropool.shared.wire.heartbeat import BEAT_INTERVAL_S
@@ -253,3 +257,66 @@ class Client:
         call = make_call(method, packed, timeout_s, self._retry, time.monotonic())
         call.slots = slots
         return call
+
+    # Many calls
+
+    def predict_batch(self, model: str, rows: object, **options: Unpack[BatchOptions]) -> list[Any]:
+        """Predict many rows by `Q_predict_batch`, in pieces where they are many.
+
+        Args:
+            model: qualified name.
+            rows: a list, a numpy array or a pandas frame.
+            options: see `BatchOptions`.
+
+        Returns:
+            The predictions, in the rows' order.
+
+        Raises:
+            zerorpc.RemoteError, zerorpc.TimeoutExpired, zerorpc.LostRemote: as for any call.
+            TypeError, ValueError: a row has no MessagePack form, or an option is none.
+        """
+        batch = batch_of(model, rows, Manner(self._timeout_s, self._retry), **options)
+        with Flight(self._here(), batch) as flight:
+            while flight.goes_on():
+                pass
+        return batch.result()
+
+    def predict_many(
+        self, model: str, rows: object, **options: Unpack[ManyOptions]
+    ) -> Generator[Any, None, None]:
+        """Predict each row by a call of its own, with a window of them in flight.
+
+        Args:
+            model: qualified name.
+            rows: any iterable, also an endless one, a numpy array or a pandas frame.
+            options: see `ManyOptions`.
+
+        Returns:
+            The predictions, in the rows' order. Whoever stops early gives up what is in flight.
+
+        Raises:
+            zerorpc.RemoteError, zerorpc.TimeoutExpired, zerorpc.LostRemote: as for any call.
+            TypeError, ValueError: a row has no MessagePack form, or an option is none.
+        """
+        return self._values(self._many(model, rows, Order.INPUT, options))
+
+    def predict_as_completed(
+        self, model: str, rows: object, **options: Unpack[ManyOptions]
+    ) -> Generator[tuple[int, Any], None, None]:
+        """As `predict_many`, but pairs of a row's number and its prediction, as they come."""
+        return self._pairs(self._many(model, rows, Order.ARRIVAL, options))
+
+    def _many(self, model: str, rows: object, order: Order, options: ManyOptions) -> Many:
+        return many_of(model, rows, Manner(self._timeout_s, self._retry), order, **options)
+
+    def _values(self, many: Many) -> Generator[Any, None, None]:
+        with Flight(self._here(), many) as flight:
+            while flight.goes_on():
+                for _, result in many.take():
+                    yield many.shown(result)
+
+    def _pairs(self, many: Many) -> Generator[tuple[int, Any], None, None]:
+        with Flight(self._here(), many) as flight:
+            while flight.goes_on():
+                for number, result in many.take():
+                    yield number, many.shown(result)

@@ -82,7 +82,7 @@ def server(start_server):
     return start_server().ready()
 
 
-@pytest.fixture(scope="module", params=["zerorpc.Client"])
+@pytest.fixture(scope="module", params=["zerorpc.Client", "zeropool.client.Client"])
 def outcomes(request, server, start_server, tmp_path_factory):
     """What the program says of all its scenarios, with one of the clients."""
     text = PROGRAM.read_text()

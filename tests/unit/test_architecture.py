@@ -68,7 +68,8 @@ ALLOWED_WORLDLY = {
     "client/stream.py": {"os"},
     "client/pending.py": {"time"},
     "client/aio.py": {"asyncio", "time"},
-    "client/aio_gathering.py": {"asyncio", "time"},
+    "client/aio_flight.py": {"asyncio", "time"},
+    "client/flight.py": {"os", "time"},
     "client/aio_wires.py": {"asyncio", "time"},
     # The exception classes of zerorpc and pyzmq.
     "client/results.py": {"zerorpc", "zmq"},

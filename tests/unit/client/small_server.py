@@ -38,6 +38,8 @@ class Server:
         self.endpoint = self.router.getsockopt_string(zmq.LAST_ENDPOINT)
         self.failures = deque()
         self.silent = None
+        #: Answers that are due later: when, on which channel, and which.
+        self.later = []
         #: Most calls of a model that were open at a time.
         self.most_open = 0
         self.limits = queue.Queue()
@@ -58,6 +60,9 @@ class Server:
             *route, payload = self.router.recv_multipart()
             self.note(payload)
             self.obey(self.session.receive(tuple(route), payload, now))
+        for due in [due for due in self.later if due[0] <= now]:
+            self.later.remove(due)
+            self.session.answer(due[1], pack(due[2]))
         self.session.tick(now)
         for route, payload in self.session.take_outgoing():
             if not self.is_mute.is_set():
@@ -113,7 +118,7 @@ class Server:
             self.session.send_item(channel, pack(number))
         self.session.fail(channel, RemoteFailure("ValueError", "no more", ""))
 
-    def get_status(self, channel):
+    def get_status(self, channel, *_):
         """Fail with the next of `failures`; where none is left, answer."""
         if self.failures:
             self.session.fail(channel, RemoteFailure(*self.failures.popleft(), ""))
@@ -152,6 +157,13 @@ class Server:
             if "x" not in row
         ]
         self.session.answer(channel, pack({"predictions": predictions, "errors": errors}))
+
+    def slow_or_not_predict(self, channel, after_s):
+        """Answer after so many seconds."""
+        self.later.append((time.monotonic() + after_s, channel, after_s))
+
+    def never_predict(self, channel, _row):
+        """Keep the channel open; heartbeats go on."""
 
     def never(self, channel):
         """Keep the channel open; heartbeats go on."""

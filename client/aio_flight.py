@@ -5,33 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from zeropool.client.aio_wires import Wires
 from zeropool.client.call import Call
+from zeropool.client.flight import Source
 
 
-class Source(Protocol):
-    """Where the calls come from, and who takes what came of them."""
-
-    @property
-    def open(self) -> Iterable[Call]:
-        """Calls in flight."""
-
-    @property
-    def is_over(self) -> bool:
-        """There is nothing more to do."""
-
-    def next_call(self, now: float) -> Call | None:
-        """One more call to make now."""
-
-    def end(self, call: Call) -> None:
-        """A call has news."""
-
-
-class Gathering:
+class AsyncFlight:
     """The owner of the calls; what is in flight at the end of its block is given up."""
 
     def __init__(self, wires: Wires, source: Source) -> None:
@@ -41,7 +23,7 @@ class Gathering:
         self._waiter: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
-        return f"<Gathering of {self._source}>"
+        return f"<AsyncFlight of {self._source}>"
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,0 +1,105 @@
+"""Many calls for one thread: made as their source asks for them, and waited for together."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Protocol, Self
+
+from zeropool.client.call import Call
+from zeropool.client.crew import Crew
+from zeropool.client.results import named
+from zeropool.client.seats import Owner
+
+
+class Source(Protocol):
+    """Where the calls come from, and who takes what came of them."""
+
+    @property
+    def open(self) -> Iterable[Call]:
+        """Calls in flight."""
+
+    @property
+    def is_over(self) -> bool:
+        """There is nothing more to do."""
+
+    def next_call(self, now: float) -> Call | None:
+        """One more call to make now."""
+
+    def end(self, call: Call) -> None:
+        """A call has news."""
+
+
+class Flight:
+    """The owner of the calls; what is in flight at the end of its block is given up.
+
+    Heartbeats go on while whoever reads the results is busy with one.
+    """
+
+    def __init__(self, crew: Crew, source: Source) -> None:
+        self.owner: Owner | None = None
+        self._crew = crew
+        self._source = source
+        self._news: deque[Call] = deque()
+
+    def __repr__(self) -> str:
+        return f"<Flight of {self._source}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for call in self._source.open:
+            self._crew.forget(call)
+
+    def goes_on(self) -> bool:
+        """Make the calls that are due, and wait for news of any; False where nothing is left.
+
+        Raises:
+            zerorpc.LostRemote: this is a fork of the process in which it was begun.
+        """
+        source, crew, news = self._source, self._crew, self._news
+        if crew.pid != os.getpid():
+            raise named("LostRemote")("the calls were begun in another process")
+        now = time.monotonic()
+        calls = []
+        while (call := source.next_call(now)) is not None:
+            call.owner = self
+            calls.append(call)
+        if calls:
+            crew.make(*calls)
+        if source.is_over:
+            return False
+        if news:
+            crew.attend()
+        else:
+            crew.wait(self)
+        while news:
+            call = news.popleft()
+            if call.outcome is None:
+                # The first item of a stream, where one value was asked for.
+                crew.forget(call)
+            source.end(call)
+        return True
+
+    # For whoever leads
+
+    @property
+    def has_news(self) -> bool:
+        """Of a call."""
+        return bool(self._news)
+
+    def tell(self, call: Call) -> None:
+        """A call has news."""
+        self._news.append(call)
+        if self.owner is not None:
+            owner, self.owner = self.owner, None
+            owner.tell(self)
