@@ -22,10 +22,11 @@ from zeropool.client.core import Core
 from zeropool.client.foreign import ENCODER
 from zeropool.client.making import Manner, make_call
 from zeropool.client.many import Many, ManyOptions, many_of
-from zeropool.client.results import decoded, value_of
+from zeropool.client.results import bad_endpoint, decoded, value_of
 from zeropool.client.retry import RetryPolicy
 from zeropool.client.window import Order
 from zeropool.shared.endpoints import Use, check
+from zeropool.shared.errors import ClientClosed
 from zeropool.shared.wire.flow import DEFAULT_SLOTS
 from zeropool.shared.wire.heartbeat import BEAT_INTERVAL_S
 
@@ -60,6 +61,7 @@ class AsyncClient:
         self._manner = Manner(timeout, retry)
         self._heartbeat_s = heartbeat
         self._is_passive = passive_heartbeat
+        self._is_closed = False
         self._core: Core | None = None
         self._wires: Wires | None = None
         for endpoint in [connect_to] if isinstance(connect_to, str) else connect_to or ():
@@ -86,9 +88,12 @@ class AsyncClient:
         """Know one more server; it is connected to when there is a call.
 
         Raises:
-            ValueError: the endpoint is none.
+            zmq.ZMQError: the endpoint is none.
         """
-        check(endpoint, Use.CONNECT)
+        try:
+            check(endpoint, Use.CONNECT)
+        except ValueError as error:
+            raise bad_endpoint(endpoint, error) from error
         self._endpoints.append(endpoint)
         if self._core is not None:
             self._core.add(endpoint)
@@ -100,10 +105,10 @@ class AsyncClient:
         if self._wires is not None:
             self._wires.disconnect(endpoint)
 
-    async def wait_connected(self, timeout: float) -> bool:  # noqa: ASYNC109 - as `Client` has it
-        """Wait until a server is there; False when nobody is after ``timeout`` seconds."""
+    async def wait_connected(self, timeout_s: float) -> bool:
+        """Wait until a server is there; False when none is after ``timeout_s`` seconds."""
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout_s):
                 await self._opened().connected()
         except TimeoutError:
             return False
@@ -111,19 +116,21 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connections; calls and streams that are open end with `zerorpc.LostRemote`."""
-        wires, self._wires, self._core = self._wires, None, None
-        if wires is not None:
-            await wires.close()
+        self._is_closed = True
+        if self._wires is not None:
+            await self._wires.close()
 
     def _opened(self) -> Wires:
         loop = asyncio.get_running_loop()
+        if self._is_closed:
+            raise ClientClosed("the client is closed")
         if self._wires is None:
             self._core = Core(heartbeat_s=self._heartbeat_s, is_passive=self._is_passive)
             for endpoint in self._endpoints:
                 self._core.add(endpoint)
             self._wires = Wires(self._core, loop)
         if self._wires.loop is not loop:
-            raise RuntimeError("an AsyncClient is for one event loop; close it before the next")
+            raise RuntimeError("an AsyncClient is for the event loop on which it was used first")
         return self._wires
 
     # Calls
@@ -158,6 +165,7 @@ class AsyncClient:
             zerorpc.TimeoutExpired: there was no answer in time.
             zerorpc.LostRemote: the server fell silent, or the connection to it broke.
             Overloaded: too many calls wait for a server already.
+            ClientClosed: the client is closed.
             TypeError, OverflowError, UnicodeEncodeError: an argument has no MessagePack form.
         """
         wires = self._opened()

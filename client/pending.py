@@ -18,10 +18,11 @@ from zeropool.client.stream import Stream
 class Pending:
     """The answer of one call, once it is there; what `zerorpc.Client` gives for ``async_=True``.
 
-    Any thread may ask it, as often as it likes.
+    Any thread may ask it, as often as it likes. ``client`` is kept: one that nobody has is closed.
     """
 
-    def __init__(self, crew: Crew, call: Call, timeout_s: float | None) -> None:
+    def __init__(self, client: object, crew: Crew, call: Call, timeout_s: float | None) -> None:
+        self._client = client
         self._crew = crew
         self._call = call
         self._timeout_s = timeout_s
@@ -50,7 +51,7 @@ class Pending:
         if not self.wait(timeout if block else 0.0):
             raise TimeoutError(f"no answer of {self._call.method} yet")
         if self._call.is_stream:
-            self._stream = Stream(self._crew, self._call)
+            self._stream = Stream(self._client, self._crew, self._call)
             return self._stream
         return value_of(self._call, self._timeout_s)
 

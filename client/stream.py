@@ -14,10 +14,12 @@ class Stream:
     """An iterator over the items of one call; the call lives until it ends or nobody has it.
 
     Heartbeats go on while the reader is busy with an item. A stream belongs to the process in
-    which it was begun, and may be read by one thread at a time.
+    which it was begun, and may be read by one thread at a time. ``client`` is kept, as one that
+    nobody has is closed.
     """
 
-    def __init__(self, crew: Crew, call: Call) -> None:
+    def __init__(self, client: object, crew: Crew, call: Call) -> None:
+        self._client = client
         self._crew = crew
         self._call = call
 

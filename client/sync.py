@@ -228,7 +228,7 @@ class Client:
             crew.forget(call)
             raise
         if call.is_stream:
-            return Stream(crew, call)
+            return Stream(self, crew, call)
         return value_of(call, timeout_s)
 
     def _begin(
@@ -241,7 +241,7 @@ class Client:
     ) -> Pending:
         crew = self._here()
         call = self._new_call(method, args, timeout_s, slots)
-        pending = Pending(crew, call, timeout_s)
+        pending = Pending(self, crew, call, timeout_s)
         if gathering is not None:
             gathering.add(call, pending)
         crew.make(call)

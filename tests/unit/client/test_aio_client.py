@@ -16,6 +16,7 @@ import uvloop
 from small_server import HEARTBEAT_S, PATIENCE_S, Server
 
 from zeropool.client import AsyncClient, RetryPolicy
+from zeropool.shared.errors import ClientClosed
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 LOST = r"\ALost remote after 0\.6s heartbeat\Z"
@@ -322,6 +323,8 @@ async def test_closing_ends_what_is_open(server, errors):
         await call
     with pytest.raises(errors.LostRemote, match="the client was closed"):
         await anext(stream)
+    with pytest.raises(ClientClosed, match="the client is closed"):
+        await client.echo(5)
 
 
 @asynchronous

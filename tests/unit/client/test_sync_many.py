@@ -46,6 +46,8 @@ def endless():
 
 
 def open_calls(client):
+    # What was dropped while the lock was taken is forgotten with the next occasion.
+    client._crew.attend()
     return client._crew.core.open_calls
 
 
