@@ -127,8 +127,11 @@ class GatewayHost:
             self._is_waking = True
             self._clock.after(WAKE_S, self._step)
 
-    def worker_says(self, frame: bytes) -> None:
-        """A worker's frame on the worker port."""
+    def worker_says(self, number: int, frame: bytes) -> None:
+        """A worker's frame on the worker port of the gateway with this number."""
+        if number != self.number:
+            # What is on its way to one that ended, no successor hears: connections end with it.
+            return
         self.heard.append(frame)
         self.anybody_says(frame)
 

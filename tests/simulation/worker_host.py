@@ -7,7 +7,7 @@ rows, and its results leave when that time is over, if the process lives so long
 from __future__ import annotations
 
 from collections import deque
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -217,7 +217,9 @@ class WorkerHost:
         if self.is_frozen:
             self._connect_later(RECONNECT_S)
             return
-        self._to_gateway = Pipe(self._clock, self._world.link_latency, gateway.worker_says)
+        self._to_gateway = Pipe(
+            self._clock, self._world.link_latency, partial(gateway.worker_says, gateway.number)
+        )
         self._came_up = True
         self._wake()
 
