@@ -107,6 +107,8 @@ class GatewayHost:
     def _end(self, *, flushes: bool) -> None:
         self.is_up = False
         for link in self._links.values():
+            # Also one that is still on its way to its worker: it must not take a successor's place.
+            link.is_broken = True
             if link.pipe is not None:
                 link.pipe.cut(self._world.rng)
         self._links.clear()
