@@ -8,7 +8,7 @@ Source of the socket options: measured with libzmq 4.3.5, see ``docs/architectur
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import zmq
 
@@ -19,6 +19,7 @@ from zeropool.gateway.core import Gateway
 from zeropool.gateway.unread import Unread
 from zeropool.gateway.watch import Watch
 from zeropool.shared.config import GatewaySettings
+from zeropool.shared.poller import Pollable, Poller
 from zeropool.shared.wire.channel import Route
 
 #: Messages taken from the clients before the first of them go to workers, which can then begin:
@@ -71,6 +72,7 @@ class ClientPort:
         self._watch = Watch(connections, self._shut_down, self._held_bytes)
         #: Clients that were given up while the present commands are carried out.
         self._gone: set[Route] = set()
+        self._has_sent = False
 
     @property
     def has_unread(self) -> bool:
@@ -84,7 +86,7 @@ class ClientPort:
 
     # The socket
 
-    def open(self, context: zmq.Context[zmq.Socket[bytes]], poller: zmq.Poller) -> None:
+    def open(self, context: zmq.Context[zmq.Socket[bytes]], poller: Poller) -> None:
         """Bind.
 
         Raises:
@@ -105,8 +107,9 @@ class ClientPort:
         self._watch.open(context, self.socket)
         bind(self.socket, self._settings.bind, "gateway.bind", self._port)
         self._watch.bound()
-        poller.register(self.socket, zmq.POLLIN)
-        poller.register(self._watch.monitor, zmq.POLLIN)
+        poller.register(self.socket)
+        poller.register(self._watch.monitor)
+        self._poller = poller
 
     def close(self) -> None:
         """Send what is left, and close."""
@@ -114,7 +117,7 @@ class ClientPort:
         self.socket.close(linger=FLUSH_MS)
         unlink_ipc(self._settings.bind)
 
-    def step(self, ready: dict[object, int], now: float) -> None:
+    def step(self, ready: Container[Pollable], now: float) -> None:
         """Take what the poll has found."""
         if self._watch.monitor in ready:
             self._watch.take_events()
@@ -142,7 +145,9 @@ class ClientPort:
         try:
             if self._watch.is_skipping and not self._watch.skip_message():
                 return
-            for _ in range(MAX_DRAIN):
+            # A call that comes alone does not wait until it is known that no other comes with it.
+            most = 1 if self._core.is_idle else MAX_DRAIN
+            for _ in range(most):
                 # Half the cost of recv_multipart. A ROUTER's message has at least two frames.
                 frames = [receive(_NOBLOCK)]
                 for _ in range(MAX_FRAMES):
@@ -162,9 +167,10 @@ class ClientPort:
                     if not self._watch.skip_message():
                         return
         except zmq.Again:
+            self._poller.emptied(self.socket)
             self._watch.took_all()
         else:
-            self._watch.took(MAX_DRAIN)
+            self._watch.took(most)
 
     def refuse_the_rest(self, carry_out: Callable[[], None], clock: Callable[[], float]) -> None:
         """Have the core answer what has arrived, until nothing more comes.
@@ -196,12 +202,16 @@ class ClientPort:
 
     def replied(self) -> None:
         """All replies of one turn were given: what is refused from here on is refused anew."""
-        self._core.unread_bytes = self._unread.held_bytes
+        self._core.keeps(self._unread.held_bytes)
         if self._gone:
             self._gone.clear()
+        if self._has_sent:
+            self._has_sent = False
+            self._poller.used(self.socket)
 
     def _send(self, route: Route, payload: bytes) -> None:
         # Half the cost of send_multipart. Only the first frame, the routing id, can fail.
+        self._has_sent = True
         send = self.socket.send
         for frame in route:
             send(frame, _NOBLOCK_MORE)

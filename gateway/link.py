@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import select
+from collections.abc import Container
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
@@ -17,6 +18,7 @@ from zeropool.gateway.complaints import Report
 from zeropool.gateway.connections import MIB, Connections, Offence
 from zeropool.gateway.core import Gateway
 from zeropool.gateway.watch import Watch
+from zeropool.shared.poller import Pollable, Poller
 from zeropool.shared.trail import log_to_gateway, log_to_worker
 
 log = logging.getLogger("zeropool.gateway")
@@ -136,7 +138,7 @@ class WorkerPort:
         self._links: dict[str, WorkerLink] = {}
         self._links_by_fd: dict[int, WorkerLink] = {}
 
-    def open(self, context: zmq.Context[zmq.Socket[bytes]], poller: zmq.Poller) -> None:
+    def open(self, context: zmq.Context[zmq.Socket[bytes]], poller: Poller) -> None:
         """Bind.
 
         Raises:
@@ -152,9 +154,10 @@ class WorkerPort:
         bind(self._results, self._endpoint, "gateway.workers_bind")
         self._watch.bound()
         self._link_events = select.epoll()
-        poller.register(self._results, zmq.POLLIN)
-        poller.register(self._watch.monitor, zmq.POLLIN)
-        poller.register(self._link_events.fileno(), zmq.POLLIN)
+        poller.register(self._results)
+        poller.register(self._watch.monitor)
+        poller.register(self._link_events.fileno())
+        self._poller = poller
 
     def close(self) -> None:
         """Hang up."""
@@ -165,7 +168,7 @@ class WorkerPort:
         self._link_events.close()
         unlink_ipc(self._endpoint)
 
-    def step(self, ready: dict[object, int], now: float) -> None:
+    def step(self, ready: Container[Pollable], now: float) -> None:
         """Take what the poll has found."""
         if self._watch.monitor in ready:
             self._watch.take_events()
@@ -207,12 +210,16 @@ class WorkerPort:
                     if self._is_traced:
                         log_to_gateway(log, "result taken", message)
                     self._core.worker_message(message, now)
+                    if self._core.is_idle:
+                        # The last result is here: what else may come is nobody's answer.
+                        break
                     continue
                 # Every message of the protocol is one frame.
                 self._core.dropped["worker_malformed"] += 1
                 if not self._watch.skip_message():
                     return
         except zmq.Again:
+            self._poller.emptied(self._results)
             self._watch.took_all()
         else:
             self._watch.took(taken)

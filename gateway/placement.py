@@ -39,8 +39,10 @@ class Placement:
 
     def _share(self, queue: CallQueue) -> int:
         """Rows that an idle worker gets in any case: its part of what waits, as one batch."""
-        idle = sum(worker.held_rows == 0 for worker in self._workers)
-        if not idle or not queue.info.batches:
+        if not queue.info.batches:
+            return 0
+        idle = sum([not worker.held_rows for worker in self._workers])
+        if not idle:
             return 0
         return min(queue.info.max_batch_size, -(-queue.waiting // idle))
 

@@ -232,9 +232,10 @@ class Pool:
         """Decide what to dispatch, and return everything there is to do for workers, in order."""
         commands, self._commands = self._commands, []
         # First what is cancelled: a job that is taken back may go to the same worker again.
-        for cancellation in self._dispatcher.take_cancellations():
-            frame = jobs.encode(jobs.Cancel(self._incarnation, cancellation.job_ids))
-            commands.append(Tell(cancellation.worker_id, frame))
+        if self._dispatcher.has_cancellations:
+            for cancellation in self._dispatcher.take_cancellations():
+                frame = jobs.encode(jobs.Cancel(self._incarnation, cancellation.job_ids))
+                commands.append(Tell(cancellation.worker_id, frame))
         for assignment in self._dispatcher.dispatch(now):
             seen = self._fleet.seen_of(assignment.worker_id)
             frame = jobs.encode(jobs.Jobs(self._incarnation, assignment.jobs, seen))

@@ -29,6 +29,7 @@ from zeropool.gateway.metrics import Snapshot, snapshot
 from zeropool.shared.config import Config
 from zeropool.shared.descriptors import raise_limit
 from zeropool.shared.logs import fields
+from zeropool.shared.poller import Poller
 from zeropool.shared.polling import poll_timeout_ms
 from zeropool.shared.signals import Signals
 
@@ -83,6 +84,8 @@ class Server:
         self._http_bind = config.http.bind
         self._httpd: Httpd | None = None
         self._stop_at = math.inf
+        #: When the next `_tick` has something to do.
+        self._due_at = -math.inf
 
     def run(self) -> None:
         """Serve until a signal ends it.
@@ -104,8 +107,8 @@ class Server:
         self._signals.open()
         self._context = zmq.Context()
         self._context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
-        self._poller = zmq.Poller()
-        self._poller.register(self._signals.fileno(), zmq.POLLIN)
+        self._poller = Poller()
+        self._poller.register(self._signals.fileno())
         # First the clients' port: where it is taken, the other gateway keeps its workers too.
         self._clients.open(self._context, self._poller)
         self._workers.open(self._context, self._poller)
@@ -115,7 +118,7 @@ class Server:
 
             self._httpd = Httpd(self._http_bind)
             self._httpd.open()
-            self._poller.register(self._httpd.fileno(), zmq.POLLIN)
+            self._poller.register(self._httpd.fileno())
         log.info(
             "listening",
             extra=fields(
@@ -172,22 +175,29 @@ class Server:
         self._workers.close()
         self._clients.close()
         self._context.term()
+        self._poller.close()
         self._signals.close()
         log.info("stopped", extra=fields(unanswered=self._core.dispatcher.open_calls))
 
     # The loop
 
     def _step(self) -> None:
-        ready = dict(self._poller.poll(self._timeout_ms()))
+        wake_at = min(self._due_at, self._stop_at)
+        ready = self._poller.poll(poll_timeout_ms(wake_at, self._clock()))
         now = self._clock()
         if self._signals.fileno() in ready:
             self._take_signals(now)
         self._workers.step(ready, now)
         self._clients.step(ready, now)
-        self._core.tick(now)
-        self._workers.tick(now)
-        self._clients.tick(now)
+        if now >= self._due_at:
+            self._tick(now)
         self._carry_out()
+        # Only now, as somebody waits for what was carried out.
+        self._due_at = self._next_deadline()
+        if now >= self._due_at:
+            self._tick(now)
+            self._carry_out()
+            self._due_at = self._next_deadline()
         if self._httpd is not None and self._httpd.fileno() in ready:
             self._httpd.answer(self._snapshot)
 
@@ -195,33 +205,39 @@ class Server:
         connections = self._clients.connections
         return snapshot(self._core, connections=connections, least_models=self._least_models)
 
-    def _timeout_ms(self) -> int:
-        deadline = min(
+    def _tick(self, now: float) -> None:
+        self._core.tick(now)
+        self._workers.tick(now)
+        self._clients.tick(now)
+
+    def _next_deadline(self) -> float:
+        return min(
             self._core.next_deadline(),
             self._clients.next_deadline(),
             self._workers.next_deadline(),
-            self._stop_at,
         )
-        return poll_timeout_ms(deadline, self._clock())
 
     # Commands
 
     def _carry_out(self) -> None:
         now = self._clock()
         reply = self._clients.reply
-        while commands := self._core.take_commands(now):
-            for command in commands:
+        core = self._core
+        is_news = True
+        while is_news:
+            for command in core.take_commands(now):
                 if type(command) is Reply:
                     reply(command.route, command.payload, now)
+                elif type(command) is Tell:
+                    self._workers.tell(command.worker_id, command.frame)
                 else:
                     self._do(command, now)
+            is_news = core.has_news
         # Also where there was nothing to do: who was given up may ask again.
         self._clients.replied()
 
     def _do(self, command: Command, now: float) -> None:
         match command:
-            case Tell():
-                self._workers.tell(command.worker_id, command.frame)
             case Connect():
                 self._workers.connect(command.worker_id, command.endpoint)
             case Disconnect():

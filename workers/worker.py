@@ -24,6 +24,7 @@ from zeropool.shared.config import WorkerSettings
 from zeropool.shared.errors import ConfigError
 from zeropool.shared.logs import fields
 from zeropool.shared.model import ModelInfo
+from zeropool.shared.poller import Poller
 from zeropool.shared.polling import poll_timeout_ms
 from zeropool.shared.signals import Signals
 from zeropool.shared.trail import log_to_gateway, log_to_worker
@@ -50,6 +51,8 @@ WEIGH_INTERVAL_S = 1.0
 #: The part of `max_requests` that is drawn by lot on top, so that not all are due at once.
 MAX_REQUESTS_JITTER = 0.1
 MIB = 1024 * 1024
+# A plain integer: pyzmq's flag costs more.
+_NOBLOCK = int(zmq.NOBLOCK)
 
 
 class Worker:
@@ -81,6 +84,8 @@ class Worker:
             (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT), ignored=ignored, at_once=self._told
         )
         self._is_told = False
+        #: The last step ran no batch.
+        self._is_rested = True
         self._links: list[GatewayLink] = []
         self._flush_until = math.inf
         self._weigh_at = -math.inf if settings.max_rss_mb else math.inf
@@ -117,10 +122,10 @@ class Worker:
             raise ConfigError(f"worker.bind = {wanted!r}: cannot bind: {error.strerror}") from error
         self._endpoint = self._jobs.getsockopt_string(zmq.LAST_ENDPOINT)
         self._callers = Callers(self._jobs)
-        self._poller = zmq.Poller()
-        self._poller.register(self._jobs, zmq.POLLIN)
-        self._poller.register(self._callers.monitor, zmq.POLLIN)
-        self._poller.register(self._signals.fileno(), zmq.POLLIN)
+        self._poller = Poller()
+        self._poller.register(self._jobs)
+        self._poller.register(self._callers.monitor)
+        self._poller.register(self._signals.fileno())
         identity = Identity(self.worker_id, self._endpoint, os.getpid(), socket.gethostname())
         self._core = WorkerCore(
             identity,
@@ -136,7 +141,7 @@ class Worker:
         for endpoint in self._gateways:
             link = GatewayLink(self._context, endpoint)
             self._links.append(link)
-            self._poller.register(link.monitor, zmq.POLLIN)
+            self._poller.register(link.monitor)
         log.info("listening", extra=fields(worker=self.worker_id, jobs=self._endpoint))
 
     def _default_endpoint(self) -> str:
@@ -165,6 +170,7 @@ class Worker:
         self._callers.close()
         self._jobs.close(linger=0)
         self._context.term()
+        self._poller.close()
         endpoint = endpoints.parse(self._endpoint)
         if isinstance(endpoint, endpoints.Ipc):
             Path(endpoint.path).unlink(missing_ok=True)
@@ -174,9 +180,8 @@ class Worker:
     # The loop
 
     def _step(self) -> None:
-        deadline = min(self._core.next_deadline(), self._flush_until)
-        timeout_ms = poll_timeout_ms(deadline, self._clock())
-        ready = dict(self._poller.poll(timeout_ms))
+        due_at = min(self._core.next_deadline(), self._flush_until, self._weigh_at)
+        ready = self._poller.poll(poll_timeout_ms(due_at, self._clock()))
         now = self._clock()
         if self._signals.fileno() in ready and self._signals.take():
             self._end(now)
@@ -190,9 +195,11 @@ class Worker:
         if now >= self._weigh_at:
             self._weigh_at = now + WEIGH_INTERVAL_S
             self._core.wear.weighs(_rss_bytes())
-        self._core.tick(now)
+        if now >= due_at:
+            self._core.tick(now)
         self._carry_out()
         batch = self._core.next_batch(now)
+        self._is_rested = batch is None
         if batch is not None:
             self._run(batch)
 
@@ -209,19 +216,23 @@ class Worker:
     def _take_messages(self, now: float) -> None:
         try:
             for _ in range(MAX_DRAIN):
-                frame = self._jobs.recv(zmq.NOBLOCK)
+                frame = self._jobs.recv(_NOBLOCK)
                 if self._is_traced:
                     log_to_worker(log, "job taken", frame, self.worker_id)
                 self._core.message(frame, now)
+                if self._is_rested and len(self._core.batcher) == 1:
+                    # A call that comes alone does not wait until it is known that none follows.
+                    return
         except zmq.Again:
-            pass
+            self._poller.emptied(self._jobs)
 
     def _run(self, batch: Batch) -> None:
         started_at = self._clock()
         results = self._runner.run(batch)
-        self._alarm.disarm()
         self._core.finished(batch, results, started_at=started_at, ended_at=self._clock())
         self._carry_out()
+        # Only now, as somebody waits for what was sent.
+        self._alarm.disarm()
         for mishap in self._mishaps.take(started_at):
             log.warning("predict failed", extra=fields(**msgspec.structs.asdict(mishap)))
 

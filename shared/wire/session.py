@@ -31,6 +31,10 @@ CHANNEL_BYTES = 1_024
 #: otherwise.
 DEFAULT_MAX_PARKED_BYTES = 64 * 1024 * 1024
 
+# Bound once: looking a member up on its enum costs 0.15 µs on Python 3.11, as much as a call.
+_FINISHING = State.FINISHING
+_CLOSED = State.CLOSED
+
 
 class Role(enum.Enum):
     """Which end of the wire a session is."""
@@ -112,6 +116,7 @@ class Session:
         max_parked_bytes_in_all: int = DEFAULT_MAX_PARKED_BYTES,
     ) -> None:
         self.role = role
+        self._is_client = role is Role.CLIENT
         self.ids = ids or MessageIds()
         self.dropped: Counter[Drop] = Counter()
         #: What terminal events that wait for credit hold, for all peers.
@@ -161,7 +166,7 @@ class Session:
         return self._continue(channel, event, now)
 
     def _request(self, route: Route, event: Event, now: float) -> Signal | None:
-        if self.role is Role.CLIENT or event.name.startswith(wire.CONTROL_PREFIX):
+        if self._is_client or event.name.startswith(wire.CONTROL_PREFIX):
             self.dropped[Drop.UNEXPECTED] += 1
             return None
         key = ChannelKey(route, event.message_id)
@@ -176,14 +181,14 @@ class Session:
             return self._heartbeat(channel, event, now)
         if event.name == wire.MORE:
             return self._grant(channel, event)
-        if self.role is Role.CLIENT:
+        if self._is_client:
             return self._answer(channel, event)
         self.dropped[Drop.UNEXPECTED] += 1
         return None
 
     def _heartbeat(self, channel: Channel, event: Event, now: float) -> Signal | None:
         channel.pulse.heard(now)
-        if self.role is Role.CLIENT:
+        if self._is_client:
             # Two ends that both echo would never stop.
             return None
         self._send_beat(channel)
@@ -264,7 +269,7 @@ class Session:
     def finish(self, channel: Channel, payload: bytes) -> None:
         """Server role: end a channel with a terminal event that is already encoded."""
         self._send(channel, channel.finish(payload))
-        if channel.state is State.FINISHING:
+        if channel.state is _FINISHING:
             self._park(channel)
 
     def discard_waiting(self, channel: Channel) -> None:
@@ -286,7 +291,7 @@ class Session:
         route = channel.key.route
         for payload in payloads:
             self._outgoing.append((route, payload))
-        if channel.state is State.CLOSED:
+        if channel.state is _CLOSED:
             self._remove(channel)
 
     def _park(self, channel: Channel) -> None:
@@ -331,7 +336,7 @@ class Session:
             if self._is_lost(channel, now):
                 lost.append(self._lose(channel, now))
                 continue
-            if channel.state is State.FINISHING:
+            if channel.state is _FINISHING:
                 channel.finishing_beats += 1
             self._send_beat(channel)
             channel.beat_at = now + self._beat_interval_s
@@ -344,7 +349,7 @@ class Session:
         return [self._lose(self._channels[key], now) for key in keys]
 
     def _is_lost(self, channel: Channel, now: float) -> bool:
-        if self.role is Role.SERVER:
+        if not self._is_client:
             # Who has no credit for the end of a stream may have dropped it and never beats.
             is_abandoned = channel.finishing_beats >= ABANDONED_AFTER_BEATS
             return is_abandoned or channel.pulse.is_lost(now)

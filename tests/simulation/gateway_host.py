@@ -70,6 +70,7 @@ class GatewayHost:
         self.number += 1
         self.is_up = True
         self._stop_at = math.inf
+        self._due_at = 0.0
         incarnation = f"g{self.number}"
         scenario = world.scenario
         self.core = Gateway("zeropool", "1.0", incarnation, scenario.limits, now=self._clock.now)
@@ -183,23 +184,34 @@ class GatewayHost:
         if not self.is_up:
             return
         now = self._clock.now
-        core = self.core
         for _ in range(min(len(self._results), MAX_RESULT_DRAIN)):
             self._take_result(self._results.popleft(), now)
         while self._link_events:
             self._take_link_event(*self._link_events.popleft(), now)
         for _ in range(min(len(self._messages), MAX_CLIENT_DRAIN)):
             self._take_message(*self._messages.popleft(), now)
-        core.tick(now)
-        if now >= self._unread.next_deadline():
-            self._retry_unread(now)
+        if now >= self._due_at:
+            self._tick(now)
         self._carry_out(now)
+        self._due_at = self._next_deadline()
+        if now >= self._due_at:
+            self._tick(now)
+            self._carry_out(now)
+            self._due_at = self._next_deadline()
         self._world.gateway_stepped()
         if self._stop_at < math.inf and self._finish_draining(now):
             return
         if self._results or self._messages:
             self._wake()
-        self._alarm.set(min(core.next_deadline(), self._unread.next_deadline(), self._stop_at))
+        self._alarm.set(min(self._due_at, self._stop_at))
+
+    def _tick(self, now: float) -> None:
+        self.core.tick(now)
+        if now >= self._unread.next_deadline():
+            self._retry_unread(now)
+
+    def _next_deadline(self) -> float:
+        return min(self.core.next_deadline(), self._unread.next_deadline())
 
     def _take_result(self, frame: bytes, now: float) -> None:
         self._world.note("gateway", "hears", FromWorker(frame))
@@ -271,7 +283,7 @@ class GatewayHost:
 
     def count_unread(self) -> None:
         """Tell the core what the shell holds, as it does with the next command."""
-        self.core.unread_bytes = self._unread.held_bytes
+        self.core.keeps(self._unread.held_bytes)
 
     def _do(self, command: Command) -> None:
         match command:

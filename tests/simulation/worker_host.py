@@ -108,6 +108,7 @@ class WorkerHost:
         self._link = None
         self._to_gateway: Pipe | None = None
         self._came_up = False
+        self._due_at = 0.0
         world = self._world
         world.note(self.name, "starts")
         world.incarnations[self.name] = self
@@ -287,7 +288,8 @@ class WorkerHost:
         if self._came_up:
             self._came_up = False
             core.connected(0, now)
-        core.tick(now)
+        if now >= self._due_at:
+            core.tick(now)
         self._carry_out()
         if core.is_ending and not self.is_leaving:
             self.is_leaving = True
@@ -300,6 +302,7 @@ class WorkerHost:
             if core.next_deadline() <= now:
                 self._wake()
             self._alarm.set(core.next_deadline())
+        self._due_at = core.next_deadline()
 
     def _take(self, frame: bytes, now: float) -> None:
         self._world.note(self.name, "is told", FromGateway(frame))

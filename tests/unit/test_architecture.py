@@ -54,6 +54,7 @@ ALLOWED_WORLDLY = {
         {"logging", "os", "pathlib", "secrets", "signal", "socket", "time", "zmq"}
     ),
     "workers/link.py": {"zmq"},
+    "shared/poller.py": {"select", "zmq"},
     "workers/alarm.py": {"faulthandler", "signal", "time"},
     # Thread limits are environment variables; the loading time is logged; signals are passed on.
     "workers/start.py": {"logging", "os", "pathlib", "signal", "time"},

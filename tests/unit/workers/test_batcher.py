@@ -1,5 +1,6 @@
 """Which jobs a worker runs together, and which it never starts."""
 
+import math
 from dataclasses import dataclass
 
 import pytest
@@ -35,7 +36,7 @@ def batcher():
 
 def test_nothing_is_due_where_nothing_waits(batcher):
     assert batcher.next_batch(now=0.0) is None
-    assert batcher.next_deadline() is None
+    assert batcher.next_deadline() == math.inf
     assert len(batcher) == 0
 
 
@@ -168,7 +169,7 @@ def test_what_is_cancelled_holds_up_nobody(batcher):
     batcher.add("g", job(1, "patient"), now=0.0)
     batcher.cancel("g", {1})
 
-    assert batcher.next_deadline() is None
+    assert batcher.next_deadline() == math.inf
     assert batcher.next_batch(now=9.0) is None
 
 
@@ -301,7 +302,7 @@ class BatcherMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_lost(self):
         assert len(self.batcher) == len(self.waiting)
-        assert (self.batcher.next_deadline() is None) == (not self.waiting)
+        assert (self.batcher.next_deadline() == math.inf) == (not self.waiting)
 
     @invariant()
     def nobody_waits_longer_than_the_model_allows(self):
