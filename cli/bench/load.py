@@ -128,10 +128,12 @@ class Load:
 
         self._loop(pace, goes_on)
         trial.cut(_clock(), cpu_time())
-        # What is still open belongs to no window, and must not disturb the next load.
+        # What is still open must not disturb the next load. Its latencies belong to no window, but
+        # a call that is never answered must be told also where windows are over before its time.
         self._window = Window(0.0, CpuTime(0.0, 0.0))
         self._loop(_Silence(), lambda _: len(self._calls) > 0)
         self._calls.forget()
+        trial.late_errors = self._window.errors
         return trial
 
     def _loop(self, pace: _Pace, goes_on: Callable[[float], bool]) -> None:

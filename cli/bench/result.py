@@ -57,7 +57,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     answers: int
     answers_per_s: float
     latency_ms: Summary
-    #: All other calls that ended, by the name of the error.
+    #: All other calls that ended, those that were open at the end of the load included, by the
+    #: name of the error.
     errors: dict[str, int]
     #: CPU time of the generator's busier thread, as a share of one core.
     generator_share: float
@@ -85,7 +86,7 @@ def point_of(load: float, trial: Trial) -> Point | None:
         return None
     latencies = Latencies.merged(window.latencies for window in windows)
     seconds = sum(window.seconds for window in windows)
-    errors: Counter[str] = Counter()
+    errors = Counter(trial.late_errors)
     for window in windows:
         errors.update(window.errors)
     return Point(

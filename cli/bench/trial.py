@@ -116,6 +116,8 @@ class Trial:
         #: The windows that are complete.
         self.windows: list[Window] = []
         self.phase = Phase.WARMING
+        #: Calls that were open at its end and failed then, by name.
+        self.late_errors: Counter[str] = Counter()
         self._begin(now, cpu, rules.warm_up_s)
 
     def __repr__(self) -> str:

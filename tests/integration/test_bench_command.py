@@ -369,6 +369,17 @@ def test_answers_that_come_twice_count_once(impostor, tmp_path):
     assert point["answers_per_s"] < 200
 
 
+def test_a_call_that_is_never_answered_is_told_also_where_its_time_is_longer_than_the_load(
+    impostor,
+):
+    server = impostor(lambda number, header: [] if number == 20 else [right(header)])
+
+    done = server.bench("--concurrency", "4", "--timeout", "3")
+
+    assert rows(done)[0][7] == "1"
+    assert "concurrency 4: 1 TimeoutExpired\n" in done.stdout
+
+
 def test_a_server_that_stops_to_answer_fills_no_memory(impostor):
     server = impostor(lambda number, header: [right(header)] if number == 0 else [])
 

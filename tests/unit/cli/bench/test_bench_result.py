@@ -36,6 +36,13 @@ def test_the_figures_are_those_of_the_last_three_windows():
     assert point.late_p99_ms == pytest.approx(0.2, rel=0.01)
 
 
+def test_calls_that_were_open_at_the_end_and_failed_are_told():
+    trial = trial_of((1000, {"Overloaded": 1}), (1000, {}), (1000, {}))
+    trial.late_errors.update({"TimeoutExpired": 3, "Overloaded": 1})
+
+    assert point_of(16, trial).errors == {"TimeoutExpired": 3, "Overloaded": 2}
+
+
 def test_every_window_is_told():
     point = point_of(16, trial_of((500, {"E": 9}), (1000, {}), (1000, {}), (1000, {})))
 
