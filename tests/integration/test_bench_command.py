@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -367,6 +368,29 @@ def test_answers_that_come_twice_count_once(impostor, tmp_path):
     assert done.returncode == 0
     [point] = json.loads(found.read_text())["points"]
     assert point["answers_per_s"] < 200
+
+
+STALL_S = 0.6
+
+
+@pytest.mark.parametrize(
+    ("load", "is_seen"), [(("--rate", "200", "--arrivals", "steady"), True), ((), False)]
+)
+def test_a_stall_counts_for_all_calls_that_were_due_in_it(impostor, tmp_path, load, is_seen):
+    def answer(number: int, header: dict[str, Any]) -> list[list[bytes]]:
+        if number == 100:
+            time.sleep(STALL_S)
+        return [right(header)]
+
+    server = impostor(answer)
+    found = tmp_path / "found.json"
+
+    server.bench(*load, "--window", "2", "--max-windows", "1", "--json", str(found))
+
+    # A quarter of the calls of a rate; of those that wait for each other, only one.
+    [point] = json.loads(found.read_text())["points"]
+    assert (point["latency_ms"]["p90"] > 100) is is_seen
+    assert point["latency_ms"]["max"] > STALL_S * 1000 * 0.9
 
 
 def test_a_call_that_is_never_answered_is_told_also_where_its_time_is_longer_than_the_load(
