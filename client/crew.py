@@ -110,19 +110,22 @@ class Crew:
 
     def wait(self, awaited: Awaited, until: float = math.inf) -> bool:
         """Wait for news until then; False if there is none. Raises what interrupts the thread."""
-        with self._lock:
-            if awaited.has_news:
-                return True
-            seat = None
-            if self._is_led:
-                seat = awaited.owner = self._seats.take(awaited.owner)
-            self._is_led = True
-        if seat is None or self._follow(seat, awaited, until):
-            try:
-                self._lead(awaited, until)
-            finally:
-                self._step_down()
-        return awaited.has_news
+        while True:
+            with self._lock:
+                if awaited.has_news:
+                    return True
+                seat = None
+                if self._is_led:
+                    seat = awaited.owner = self._seats.take(awaited.owner)
+                self._is_led = True
+            if seat is None or self._follow(seat, awaited, until):
+                try:
+                    self._lead(awaited, until)
+                finally:
+                    self._step_down()
+                self._run_callbacks()
+            if awaited.has_news or self._is_closed or time.monotonic() >= until:
+                return awaited.has_news
 
     def attend(self) -> None:
         """See to it that calls get on for which nobody waits."""
@@ -139,6 +142,7 @@ class Crew:
             self._round(_NEVER)
         finally:
             self._step_down()
+        self._run_callbacks()
 
     def read(self, call: Call) -> None:
         """The reader of a stream has taken an item."""
@@ -251,7 +255,10 @@ class Crew:
         self._engine.flush(self._lock)
 
     def _lead(self, awaited: Hopeful, until: float) -> None:
-        while not (awaited.has_news or self._is_closed) and time.monotonic() < until:
+        # Callbacks may wait for calls themselves: whoever runs them must not lead meanwhile.
+        while not (awaited.has_news or self._is_closed or self._after):
+            if time.monotonic() >= until:
+                return
             self._round(until)
 
     def _step_down(self) -> None:
@@ -284,9 +291,7 @@ class Crew:
             if not self._is_closed:
                 engine.take(ready, arrivals, now)
                 engine.carry_out(now, is_polled=False)
-            self._seats.wake()
         engine.flush(self._lock)
-        self._run_callbacks()
 
     # Telling
 
@@ -296,6 +301,7 @@ class Crew:
             if owner is not None:
                 call.owner = None
                 owner.tell(call)
+        self._seats.wake()
 
     def call_back(self, awaited: Awaited, callback: Callable[[], None]) -> bool:
         """Have this run by whoever learns of the next news; False if it is there already."""
@@ -374,6 +380,7 @@ class Crew:
                     self._lead(self, math.inf)
                 finally:
                     self._step_down()
+                self._run_callbacks()
             elif until == math.inf:
                 self._rouse.acquire()
             else:

@@ -1,34 +1,25 @@
 """The blocking client against a small server: real sockets, and our own session at the far end.
 
-The server runs in a thread and answers a few methods by name. Waits are bounded by `PATIENCE_S`.
+What several threads do with one client is in `test_sync_threads`, calls for later are in
+`test_pending`.
 """
 
 import gc
-import queue
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from contextlib import contextmanager
 
-import msgspec
 import pytest
 import zmq
+from small_server import HEARTBEAT_S, PATIENCE_S, Server
 
 from zeropool.client import Client, RetryPolicy
 from zeropool.shared.errors import ClientClosed
-from zeropool.shared.wire import event as wire
-from zeropool.shared.wire.event import RemoteFailure
-from zeropool.shared.wire.session import Granted, Requested, Role, Session
 
-#: Nothing in here takes so long, unless it is broken.
-PATIENCE_S = 10.0
-#: Short, so that a silent server is lost soon.
-HEARTBEAT_S = 0.2
 LOST = r"\ALost remote after 0\.6s heartbeat\Z"
-pack = msgspec.msgpack.encode
 
 
 def open_calls(client):
@@ -40,111 +31,6 @@ def open_calls(client):
 def pause(seconds):
     """Be busy with something else than the client, as a consumer is."""
     threading.Event().wait(seconds)
-
-
-class Server:
-    """A ROUTER with a server's session, served by one thread; None in `commands` ends it."""
-
-    def __init__(self, endpoint="tcp://127.0.0.1:*"):
-        self.commands = queue.Queue()
-        self.is_mute = threading.Event()
-        self.asked = queue.Queue()
-        self.beats = queue.Queue()
-        self.credit = queue.Queue()
-        self.session = Session(Role.SERVER, beat_interval_s=HEARTBEAT_S)
-        self.context = zmq.Context()
-        self.router = self.context.socket(zmq.ROUTER)
-        self.router.bind(endpoint)
-        self.endpoint = self.router.getsockopt_string(zmq.LAST_ENDPOINT)
-        self.failures = deque()
-        self.limits = queue.Queue()
-        self.thread = threading.Thread(target=self.run, daemon=True)
-
-    def run(self):
-        try:
-            while self.commands.empty():
-                self.step()
-        finally:
-            self.router.close(linger=0)
-            self.context.term()
-
-    def step(self):
-        self.router.poll(10)
-        now = time.monotonic()
-        while self.router.poll(0):
-            *route, payload = self.router.recv_multipart()
-            self.note(payload)
-            self.obey(self.session.receive(tuple(route), payload, now))
-        self.session.tick(now)
-        for route, payload in self.session.take_outgoing():
-            if not self.is_mute.is_set():
-                self.router.send_multipart([*route, payload])
-
-    def note(self, payload):
-        event = wire.decode_event(payload)
-        if event.name == wire.MORE:
-            self.credit.put(wire.decode_credit(event.args))
-        if event.name == wire.HEARTBEAT:
-            self.beats.put(event.response_to)
-
-    def obey(self, signal):
-        if not isinstance(signal, Requested):
-            assert signal is None or isinstance(signal, Granted)
-            return
-        args = msgspec.msgpack.decode(signal.event.args)
-        self.asked.put((signal.event.name, args))
-        self.limits.put(signal.event.timeout_s)
-        getattr(self, signal.event.name)(signal.channel, *args)
-
-    def stop(self):
-        self.commands.put(None)
-        self.thread.join(PATIENCE_S)
-        assert not self.thread.is_alive()
-
-    def stop_after(self, method):
-        """Stop as soon as somebody has called this method."""
-        while self.asked.get(timeout=PATIENCE_S)[0] != method:
-            pass
-        self.stop()
-
-    # Methods
-
-    def echo(self, channel, value):
-        self.session.answer(channel, pack(value))
-
-    def nothing(self, channel):
-        self.session.finish(
-            channel, wire.encode_reply(pack(1), channel.key.channel_id, "OK", b"\x90")
-        )
-
-    def fail(self, channel, name, message, traceback):
-        self.session.fail(channel, RemoteFailure(name, message, traceback))
-
-    def count(self, channel, first, items):
-        for number in range(first, first + items):
-            self.session.send_item(channel, pack(number))
-        self.session.end_stream(channel)
-
-    def count_and_fail(self, channel, items):
-        for number in range(items):
-            self.session.send_item(channel, pack(number))
-        self.session.fail(channel, RemoteFailure("ValueError", "no more", ""))
-
-    def get_status(self, channel):
-        """Fail with the next of `failures`; where none is left, answer."""
-        if self.failures:
-            self.session.fail(channel, RemoteFailure(*self.failures.popleft(), ""))
-        else:
-            self.session.answer(channel, pack("well"))
-
-    #: A prediction that is repeated, one that is not, and a stream.
-    safe_predict = unsafe_predict = safe_predict_stream = get_status
-
-    def one_and_silence(self, channel):
-        self.session.send_item(channel, pack("one"))
-
-    def never(self, channel):
-        """Keep the channel open; heartbeats go on."""
 
 
 @pytest.fixture
