@@ -34,6 +34,8 @@ class Server:
         self.session = Session(Role.SERVER, beat_interval_s=HEARTBEAT_S)
         self.context = zmq.Context()
         self.router = self.context.socket(zmq.ROUTER)
+        # A ROUTER drops what is above its mark, and the streams of many threads may be.
+        self.router.setsockopt(zmq.SNDHWM, 0)
         self.router.bind(endpoint)
         self.endpoint = self.router.getsockopt_string(zmq.LAST_ENDPOINT)
         self.failures = deque()
