@@ -68,7 +68,7 @@ class RowCursor:
         """
         if self._unpacker is None:
             # skip() builds nothing, whatever the rows claim to be.
-            self._unpacker = _unpacker(self._bytes[self._first_at :])
+            self._unpacker = _unpacker(memoryview(self._bytes)[self._first_at :])
         start = self._first_at + self._unpacker.tell()
         try:
             for _ in range(count):
@@ -91,7 +91,7 @@ class RowCursor:
         self._unpacker = None
 
 
-def _unpacker(data: bytes) -> msgpack.Unpacker:
+def _unpacker(data: bytes | memoryview) -> msgpack.Unpacker:
     # A fresh one for each call; by default, it would reserve a megabyte.
     unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
     unpacker.feed(data)

@@ -1,0 +1,224 @@
+"""Many connections with calls in flight on each, from one thread: raw ZMTP over epoll.
+
+A libzmq socket for each of a thousand clients would cost more than the gateway that is measured.
+Closed loop: each answer is followed by the next request on its connection. Open loop: requests
+leave at random times (a Poisson process) at a given rate, whatever has been answered.
+Sources: ZMTP 3.1 (RFC 37), NULL mechanism; ZeroRPC's framing from zerorpc-python 0.6.3.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import secrets
+import select
+import socket
+import time
+from collections.abc import Iterator
+from typing import Self
+
+import msgspec
+
+#: Signature, version 3.1, mechanism NULL, no server, filler.
+_GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + b"\0" + bytes(31)
+_READY = b"\x05READY" + b"\x0bSocket-Type\x00\x00\x00\x06DEALER"
+_READY_FRAME = b"\x04" + bytes([len(_READY)]) + _READY
+_DELIMITER = b"\x01\x00"
+_LONG, _COMMAND = 2, 4
+MAX_SHORT_BYTES = 255
+
+#: Ids are 32 hexadecimal characters: the first 24 of a run, then a counter.
+_RUN_DIGITS = 24
+_COUNTER_DIGITS = 8
+RECEIVE_BYTES = 256 * 1024
+#: No answer here takes a hundredth of it.
+ANSWER_TIMEOUT_S = 20.0
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """What came of one run. Latencies are milliseconds, from the send to the answer."""
+
+    clients: int
+    in_flight: int
+    calls_per_s: float
+    answers: int
+    failed: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+class _Connection:
+    """One client."""
+
+    __slots__ = ("buffer", "opened", "sock", "unsent")
+
+    def __init__(self, host: str, port: int) -> None:
+        self.sock = socket.create_connection((host, port))
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock.sendall(_GREETING + _READY_FRAME)
+        self.buffer = b""
+        self.unsent = b""
+        while len(self.buffer) < len(_GREETING) + len(_READY_FRAME) - len("DEALER") + len("ROUTER"):
+            self.buffer += self.sock.recv(RECEIVE_BYTES)
+        self.buffer = self.buffer[len(_GREETING) :]
+        self.sock.setblocking(False)
+
+    def take(self) -> Iterator[bytes]:
+        """The payloads that have arrived."""
+        try:
+            data = self.buffer + self.sock.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        at, end = 0, len(data)
+        while at + 2 <= end:
+            flags = data[at]
+            if flags & _LONG:
+                if at + 9 > end:
+                    break
+                start, size = at + 9, int.from_bytes(data[at + 1 : at + 9], "big")
+            else:
+                start, size = at + 2, data[at + 1]
+            if start + size > end:
+                break
+            at = start + size
+            if size and not flags & _COMMAND:
+                yield data[start:at]
+        self.buffer = data[at:]
+
+    def send(self, data: bytes) -> bool:
+        """Send as far as there is room; tell whether all has gone."""
+        if self.unsent:
+            data = self.unsent + data
+        try:
+            sent = self.sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        self.unsent = data[sent:]
+        return not self.unsent
+
+
+class Swarm:
+    """All connections of one load, which call one method with one argument."""
+
+    def __init__(self, endpoint: str, clients: int, method: str, argument: object) -> None:
+        self._address = endpoint.removeprefix("tcp://").rpartition(":")
+        self._clients = clients
+        self._run = secrets.token_hex(_RUN_DIGITS // 2).encode()
+        pack = msgspec.msgpack.encode
+        self._head = b"\x93\x82\xaamessage_id\xc4\x20" + self._run
+        self._tail = b"\xa1v\x03" + pack(method) + pack([argument])
+        size = len(self._head) + _COUNTER_DIGITS + len(self._tail)
+        if size > MAX_SHORT_BYTES:
+            self._frame = _DELIMITER + b"\x02" + size.to_bytes(8, "big") + self._head
+        else:
+            self._frame = _DELIMITER + bytes([0, size]) + self._head
+        self._number = 0
+
+    def __enter__(self) -> Self:
+        host, _, port = self._address
+        self._epoll = select.epoll()
+        self._connections: dict[int, _Connection] = {}
+        for _ in range(self._clients):
+            connection = _Connection(host, int(port))
+            self._connections[connection.sock.fileno()] = connection
+            self._epoll.register(connection.sock.fileno(), select.EPOLLIN)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection in self._connections.values():
+            connection.sock.close()
+        self._epoll.close()
+
+    def closed(self, in_flight: int, seconds: float) -> Tally:
+        """Keep so many calls open, spread over all connections, for so long."""
+        self._begin()
+        share, more = divmod(in_flight, self._clients)
+        for index, connection in enumerate(self._connections.values()):
+            self._send(connection, share + (index < more))
+        end_at = self._began_at + seconds
+        while self._sent_at and time.perf_counter() < end_at + ANSWER_TIMEOUT_S:
+            for connection, answered in self._answers(ANSWER_TIMEOUT_S):
+                if time.perf_counter() < end_at:
+                    self._send(connection, answered)
+        return self._tally(in_flight)
+
+    def open(self, rate: float, seconds: float) -> Tally:
+        """Send so many calls a second, on one connection after the other, for so long."""
+        self._begin()
+        chance = random.Random(0)  # noqa: S311 - the same load in each run
+        connections = list(self._connections.values())
+        due_at = self._began_at
+        end_at = due_at + seconds
+        while due_at < end_at or self._sent_at:
+            now = time.perf_counter()
+            while due_at <= now and due_at < end_at:
+                self._send(connections[self._number % len(connections)], 1)
+                due_at += chance.expovariate(rate)
+            wait_s = max(due_at - time.perf_counter(), 0) if due_at < end_at else ANSWER_TIMEOUT_S
+            answered = sum(count for _, count in self._answers(wait_s))
+            if not answered and due_at >= end_at:
+                break
+        return self._tally(0)
+
+    def _begin(self) -> None:
+        self._sent_at: dict[int, float] = {}
+        self._latencies_s: list[float] = []
+        self._failed = 0
+        self._began_at = self._ended_at = time.perf_counter()
+
+    def _answers(self, timeout_s: float) -> Iterator[tuple[_Connection, int]]:
+        for fd, events in self._epoll.poll(timeout_s):
+            connection = self._connections[fd]
+            if events & select.EPOLLOUT and connection.send(b""):
+                self._epoll.modify(fd, select.EPOLLIN)
+            if events & ~select.EPOLLOUT:
+                yield connection, sum(map(self._take, connection.take()))
+
+    def _take(self, payload: bytes) -> bool:
+        """Tell whether a payload ended one of the open calls."""
+        counter_at = payload.find(self._run) + _RUN_DIGITS
+        if counter_at < _RUN_DIGITS:
+            return False
+        number = int(payload[counter_at : counter_at + _COUNTER_DIGITS], 16)
+        sent_at = self._sent_at.pop(number, None)
+        if sent_at is None:
+            return False
+        self._ended_at = time.perf_counter()
+        if payload.startswith(b"\xa2OK", counter_at + _COUNTER_DIGITS) or b"\xa2OK\x91" in payload:
+            self._latencies_s.append(self._ended_at - sent_at)
+        else:
+            self._failed += 1
+        return True
+
+    def _send(self, connection: _Connection, count: int) -> None:
+        if not count:
+            return
+        first = self._number
+        self._number += count
+        now = time.perf_counter()
+        frame, tail = self._frame, self._tail
+        for number in range(first, self._number):
+            self._sent_at[number] = now
+        data = b"".join(
+            [b"%b%08x%b" % (frame, number, tail) for number in range(first, self._number)]
+        )
+        if not connection.send(data):
+            self._epoll.modify(connection.sock.fileno(), select.EPOLLIN | select.EPOLLOUT)
+
+    def _tally(self, in_flight: int) -> Tally:
+        latencies_ms = sorted(latency * 1000 for latency in self._latencies_s)
+        return Tally(
+            clients=self._clients,
+            in_flight=in_flight,
+            calls_per_s=len(latencies_ms) / max(self._ended_at - self._began_at, 1e-9),
+            answers=len(latencies_ms),
+            failed=self._failed + len(self._sent_at),
+            p50_ms=_percentile(latencies_ms, 0.50),
+            p99_ms=_percentile(latencies_ms, 0.99),
+            max_ms=latencies_ms[-1] if latencies_ms else 0.0,
+        )
+
+
+def _percentile(ascending: list[float], share: float) -> float:
+    return ascending[max(0, math.ceil(share * len(ascending)) - 1)] if ascending else 0.0
