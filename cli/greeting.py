@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from importlib import metadata
 
 from zeropool.shared.config import DEFAULT_BIND, Config, client_endpoint
 from zeropool.shared.examples import example_row
@@ -16,6 +15,8 @@ from zeropool.shared.model import ModelInfo
 
 def served(config: Config, models: list[ModelInfo], workers: int, command: str) -> str:
     """The lines for the user, who calls the program by ``command``."""
+    from importlib import metadata  # noqa: PLC0415 - costs 15 ms, which nobody waits for by now
+
     lines = [
         f"Zeropool {metadata.version('zeropool')} serves {config.gateway.bind}",
         *(

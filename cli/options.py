@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from pathlib import Path
 
 from zeropool.cli.bench import ranges
@@ -103,6 +103,17 @@ def _index(text: str) -> int:
     return int(text)
 
 
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for: that takes longer than all other options."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print it, and end."""
+        from importlib import metadata  # noqa: PLC0415 - see above
+
+        sys.stdout.write(f"zeropool {metadata.version('zeropool')}\n")
+        parser.exit()
+
+
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the lines of the examples."""
 
@@ -115,9 +126,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"example:\n  zeropool serve\n  zeropool call iris_model_predict '{_ROW}'",
         formatter_class=_Formatter,
     )
-    parser.add_argument(
-        "--version", action="version", version=f"zeropool {metadata.version('zeropool')}"
-    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version, and end")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serving(commands)
     _add_calling(commands)

@@ -9,9 +9,11 @@ import contextlib
 import math
 import os
 import signal
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -129,7 +131,19 @@ class Spawner:
         # The child inherits the mask: a Ctrl-C must not end it before it has learnt to ignore it.
         signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_SIGNALS)
         try:
-            process.start()
+            with _without_main():
+                process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENTS_SIGNALS)
         return process
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Spare children the program that started us: they would import it, with all its options."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

@@ -11,13 +11,13 @@ import select
 from collections.abc import Container
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from zeropool.gateway.binding import bind, unlink_ipc
 from zeropool.gateway.complaints import Report
 from zeropool.gateway.connections import MIB, Connections, Offence
 from zeropool.gateway.core import Gateway
 from zeropool.gateway.watch import Watch
+from zeropool.shared.monitor import monitor_event
 from zeropool.shared.poller import Pollable, Poller
 from zeropool.shared.trail import log_to_gateway, log_to_worker
 
@@ -99,7 +99,7 @@ class WorkerLink:
         events: list[int] = []
         monitor = self._monitor
         while monitor is not None and int(monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            events.append(int(recv_monitor_message(monitor, zmq.NOBLOCK)["event"]))
+            events.append(monitor_event(monitor.recv_multipart(zmq.NOBLOCK)[0])[0])
         return events
 
     def send(self, frame: bytes) -> None:

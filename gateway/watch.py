@@ -16,6 +16,7 @@ import zmq
 
 from zeropool.gateway.binding import bound_endpoint
 from zeropool.gateway.connections import Connections, Offence
+from zeropool.shared.monitor import monitor_event
 
 #: The process's size is looked at so often while anybody is connected: 4 µs.
 LOOK_INTERVAL_S = 0.1
@@ -23,8 +24,6 @@ LOOK_INTERVAL_S = 0.1
 READING_INTERVAL_S = 0.5
 GROWTH_BYTES = 16 * 1024 * 1024
 
-#: libzmq's monitor: event and value in the first frame, the endpoint in the second.
-_EVENT = struct.Struct("=hi")
 #: linux/tcp.h, struct tcp_info: tcpi_bytes_received, and the size up to there.
 _RECEIVED_BYTES = struct.Struct("128xQ")
 #: asm-generic/socket.h
@@ -108,7 +107,7 @@ class Watch:
         with contextlib.suppress(zmq.Again):
             while True:
                 head, _ = self.monitor.recv_multipart(_NOBLOCK)
-                event, fd = _EVENT.unpack(head)
+                event, fd = monitor_event(head)
                 if event == _ACCEPTED:
                     self._opened(fd)
                 else:

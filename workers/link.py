@@ -6,7 +6,8 @@ Source of the options: measured with libzmq 4.3.5, see ``docs/architecture.md``.
 from __future__ import annotations
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
+
+from zeropool.shared.monitor import monitor_event
 
 RECONNECT_MS = 50
 MAX_RECONNECT_MS = 1_000
@@ -37,7 +38,7 @@ class GatewayLink:
         """Tell whether the connection has come up since the last call."""
         came_up = False
         while int(self.monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            recv_monitor_message(self.monitor, zmq.NOBLOCK)
+            self.monitor.recv_multipart(zmq.NOBLOCK)
             came_up = True
         return came_up
 
@@ -71,11 +72,11 @@ class Callers:
     def take_events(self) -> None:
         """Take note of who came and went since the last call."""
         while int(self.monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            event = recv_monitor_message(self.monitor, zmq.NOBLOCK)
-            if event["event"] == zmq.EVENT_ACCEPTED:
-                self._descriptors.add(event["value"])
+            event, descriptor = monitor_event(self.monitor.recv_multipart(zmq.NOBLOCK)[0])
+            if event == zmq.EVENT_ACCEPTED:
+                self._descriptors.add(descriptor)
             else:
-                self._descriptors.discard(event["value"])
+                self._descriptors.discard(descriptor)
 
     def close(self) -> None:
         """Watch no longer."""
