@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 NPM_RIG := tests/interop/node
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check types format interop chaos detection poison hung rolls readyz soak simulate overload fuzz fuzz-full fuzz-guided bench bench-clients clean
+.PHONY: help install run test check types format interop chaos detection poison hung rolls readyz soak simulate overload fuzz fuzz-full fuzz-guided bench bench-clients bench-scaling bench-footprint clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -52,6 +52,7 @@ types: $(DEV_STAMP) ## check the types
 	$(BIN)/mypy -p zeropool.cli -p zeropool.client -p zeropool.gateway -p zeropool.shared -p zeropool.workers
 	cd iris-model && ../$(BIN)/mypy iris_model
 	MYPYPATH=benchmarks:build/tree $(BIN)/mypy benchmarks/*.py
+	MYPYPATH=benchmarks/scaling:benchmarks:build/tree $(BIN)/mypy benchmarks/scaling/*.py
 
 format: $(DEV_STAMP) ## put the code into form
 	$(BIN)/ruff format .
@@ -133,6 +134,12 @@ bench: $(BENCH_STAMP) ## compare with other servers: ROUNDS=3, SECONDS=2 a point
 
 bench-clients: $(DEV_STAMP) ## compare the clients on one gateway, two minutes: ROUNDS=7, SECONDS=1 a point
 	$(BIN)/python benchmarks/clients.py --rounds $(or $(ROUNDS),7) --seconds $(or $(SECONDS),1)
+
+bench-scaling: $(DEV_STAMP) ## workers, clients, gateways, payloads, rows, three minutes: PARTS="workers rows" writes nothing
+	$(BIN)/python benchmarks/scaling $(if $(PARTS),$(PARTS) --output build/scaling.json,--page docs/benchmarks.md)
+
+bench-footprint: $(DEV_STAMP) ## time to the first answer, imports, memory, half a minute
+	$(BIN)/python benchmarks/footprint.py --page docs/benchmarks.md
 
 clean: ## remove everything that is made
 	rm -rf $(VENV) $(BENCH_VENV) build *.egg-info iris-model/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis $(NPM_RIG)/node_modules

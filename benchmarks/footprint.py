@@ -1,6 +1,6 @@
 """Start-up and footprint: time to the first answer, import times, memory of each process.
 
-    python benchmarks/footprint.py [--rounds 5] [--output FILE]
+    python benchmarks/footprint.py [--rounds 5] [--output FILE] [--page FILE]
 
 About twenty seconds. "Warm" is the n-th start, "cold" one without compiled bytecode (a new
 PYTHONPYCACHEPREFIX); the kernel's own cache of files cannot be emptied without privileges. Linux
@@ -28,6 +28,7 @@ import zmq
 from child import Child
 from flowers import FLOWERS, METHOD
 from machine import Machine, this_machine
+from page import with_part
 
 WORKERS = 2
 ANSWER_TIMEOUT_MS = 60_000
@@ -45,6 +46,8 @@ MODULES = {
     "iris_model": "iris_model.iris_predict",
 }
 KIB_PER_MIB = 1024
+#: Where the tables stand in the page.
+PAGE_PART = "footprint"
 DEFAULT_OUTPUT = Path(__file__).resolve().parent / "results" / "footprint.json"
 
 
@@ -192,6 +195,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="(%(default)s)")
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="JSON file")
+    parser.add_argument("--page", type=Path, help="Markdown page whose part is written")
     options = parser.parse_args()
     times_ms, modules = import_costs(options.rounds)
     rss, pss = memory_mib()
@@ -208,6 +212,8 @@ def main() -> int:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     print(markdown(found))
+    if options.page is not None:
+        options.page.write_text(with_part(options.page.read_text(), PAGE_PART, markdown(found)))
     return 0
 
 

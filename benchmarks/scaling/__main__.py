@@ -1,6 +1,6 @@
 """How Zeropool scales: workers, clients, gateways, payloads, rows; about three minutes for all.
 
-    python benchmarks/scaling [workers] [clients] [gateways] [payloads] [rows] [--output FILE]
+    python benchmarks/scaling [PART …] [--output FILE] [--page FILE]
 
 Prints a table for each and what must hold; the exit code is 1 where something does not. Load and
 pool share the machine's cores; nothing else should run meanwhile. Linux only.
@@ -25,10 +25,13 @@ import payloads  # noqa: E402
 import rows  # noqa: E402
 from figures import Report, markdown  # noqa: E402
 from machine import this_machine  # noqa: E402
+from page import with_part  # noqa: E402
 from pool import PoolError  # noqa: E402
 
 import workers  # noqa: E402
 
+#: Where the tables stand in the page.
+PAGE_PART = "scaling"
 DEFAULT_OUTPUT = HERE.parent / "results" / "scaling.json"
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -77,6 +80,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, default=DEFAULT_OUTPUT, help="JSON file (results/scaling.json)"
     )
+    parser.add_argument("--page", type=Path, help="Markdown page whose part is written")
     options = parser.parse_args()
     unknown = set(options.parts) - set(PARTS)
     if unknown:
@@ -102,6 +106,8 @@ def main() -> int:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     print(markdown(report))
+    if options.page is not None:
+        options.page.write_text(with_part(options.page.read_text(), PAGE_PART, markdown(report)))
     return EXIT_FAILED if any(not claim.holds for claim in report.claims()) else 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from clients import ClientsFigures
@@ -88,7 +88,7 @@ def markdown(report: Report) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _table(head: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> str:
     rows = [head, tuple("---" for _ in head), *lines]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
@@ -96,7 +96,13 @@ def _table(head: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
 def _workers(report: Report) -> str:
     if not report.workers:
         return ""
-    head = ("workers", "calls/s", "of N / 5 ms", "of the bare model", "gateway µs/call")
+    head: tuple[str, ...] = (
+        "workers",
+        "calls/s",
+        "of N / 5 ms",
+        "of the bare model",
+        "gateway µs/call",
+    )
     head += ("workers µs/call", "p50 ms at half load", "p99 ms", "p99 / 5 ms")
     lines = [
         (
@@ -120,7 +126,14 @@ def _clients(report: Report) -> str:
     found = [*report.clients, *report.gateways]
     if not found:
         return ""
-    head = ("gateways", "clients", "in flight", "calls/s", "range", "gateways µs/call")
+    head: tuple[str, ...] = (
+        "gateways",
+        "clients",
+        "in flight",
+        "calls/s",
+        "range",
+        "gateways µs/call",
+    )
     head += ("p99 ms", "RSS MiB of a gateway")
     lines = [
         (
@@ -141,7 +154,13 @@ def _clients(report: Report) -> str:
 def _payloads(report: Report) -> str:
     if not report.payloads:
         return ""
-    head = ("payload bytes", "in flight", "calls/s", "MB/s each way", "gateway µs/call")
+    head: tuple[str, ...] = (
+        "payload bytes",
+        "in flight",
+        "calls/s",
+        "MB/s each way",
+        "gateway µs/call",
+    )
     head += ("x 100 bytes", "workers µs/call")
     lines = [
         (
@@ -162,7 +181,7 @@ def _rows(report: Report) -> str:
     found = report.rows
     if found is None:
         return ""
-    head = ("what", "rows/s", "µs/row")
+    head: tuple[str, ...] = ("what", "rows/s", "µs/row")
     bare = [
         (f"bare model, {found.cores} processes, {size} rows a call", f"{rate:,.0f}", "")
         for size, rate in found.bare_rows_per_s.items()
