@@ -20,15 +20,14 @@ import msgspec
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent))
 
-import clients  # noqa: E402 - found by the path above, as are all that these import
+import large_batch  # noqa: E402 - found by the path above, as are all that these import
+import many_clients  # noqa: E402
 import payloads  # noqa: E402
-import rows  # noqa: E402
+import sleeping  # noqa: E402
 from figures import Report, markdown  # noqa: E402
 from machine import this_machine  # noqa: E402
 from page import with_part  # noqa: E402
 from pool import PoolError  # noqa: E402
-
-import workers  # noqa: E402
 
 #: Where the tables stand in the page.
 PAGE_PART = "scaling"
@@ -38,19 +37,19 @@ EXIT_INTERRUPTED = 130
 
 
 def _workers(report: Report) -> None:
-    bare_s = workers.bare_call_s()
+    bare_s = sleeping.bare_call_s()
     report.bare_call_ms = bare_s * 1000
-    for count in workers.COUNTS:
-        report.workers.append(workers.measure(count, bare_s))
+    for count in sleeping.COUNTS:
+        report.workers.append(sleeping.measure(count, bare_s))
         _tell(f"{count} workers: {report.workers[-1].calls_per_s:,.0f} calls/s")
 
 
 def _clients(report: Report) -> None:
-    report.clients = clients.measure_clients()
+    report.clients = many_clients.measure_clients()
 
 
 def _gateways(report: Report) -> None:
-    report.gateways = clients.measure_gateways()
+    report.gateways = many_clients.measure_gateways()
 
 
 def _payloads(report: Report) -> None:
@@ -58,7 +57,7 @@ def _payloads(report: Report) -> None:
 
 
 def _rows(report: Report) -> None:
-    report.rows = rows.measure(len(os.sched_getaffinity(0)))
+    report.rows = large_batch.measure(len(os.sched_getaffinity(0)))
 
 
 PARTS: dict[str, Callable[[Report], None]] = {

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from clients import ClientsFigures
+from large_batch import RowsFigures
 from machine import Machine
+from many_clients import ClientsFigures
 from payloads import PayloadFigures
-from rows import RowsFigures
-
-from workers import WorkersFigures
+from sleeping import WorkersFigures
 
 #: Least share of the ideal throughput, by number of workers, and most p99 in times of the model's.
 LEAST_OF_IDEAL = {16: 0.95, 64: 0.90}
