@@ -58,12 +58,13 @@ def draw(target: Target, points: Sequence[Point], path: str) -> None:
 
 def _draw_throughput(axes: Any, points: Sequence[Point]) -> None:  # noqa: ANN401 - no stubs needed
     loads = [point.load for point in points]
-    axes.plot(loads, [point.answers_per_s for point in points], "o-", color=_COLOURS[0])
+    paces = [point.answers_per_s for point in points]
+    axes.plot(loads, paces, "o-", color=_COLOURS[0], label="right answers")
     failed = [sum(point.errors.values()) / point.seconds for point in points]
     if any(failed):
-        axes.plot(loads, failed, "x--", color=_COLOURS[3], label="errors/s")
-        axes.legend()
-    axes.set_ylabel("right answers/s")
+        axes.plot(loads, failed, "x--", color=_COLOURS[3], label="errors")
+    axes.legend()
+    axes.set_ylabel("calls/s")
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylim(bottom=0)
 

@@ -93,7 +93,8 @@ def _remarks(target: Target, point: Point) -> Iterable[str]:
         )
     ended_per_s = (point.answers + sum(point.errors.values())) / point.seconds
     if target.mode is Mode.RATE and ended_per_s < KEPT_UP_PART * point.load:
-        yield f"only {_number(ended_per_s)} calls/s ended: the server did not keep up"
+        pace = _number(ended_per_s)
+        yield f"only {pace} calls/s ended: more were due than the server, or this machine, carries"
     latency_ms = point.latency_ms.p50
     if point.late_p99_ms > max(LATE_MS, LATE_PART * latency_ms):
         yield (
