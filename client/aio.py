@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 from msgspec import UNSET, UnsetType
 
+from zeropool.client.aio_feed import Feed
 from zeropool.client.aio_flight import AsyncFlight
 from zeropool.client.aio_wires import Wires
 from zeropool.client.batch import BatchOptions, batch_of
@@ -218,7 +219,8 @@ class AsyncClient:
 
         Args:
             model: qualified name.
-            rows: any iterable, also an endless one, a numpy array or a pandas frame.
+            rows: any iterable, also an endless one, or an asynchronous one, of which a few are
+                taken ahead; a numpy array or a pandas frame.
             options: see `ManyOptions`.
 
         Returns:
@@ -229,25 +231,30 @@ class AsyncClient:
             zerorpc.RemoteError, zerorpc.TimeoutExpired, zerorpc.LostRemote: as for any call.
             TypeError, ValueError: a row has no MessagePack form, or an option is none.
         """
-        return self._values(many_of(model, rows, self._manner, Order.INPUT, **options))
+        fed = Feed(rows) if isinstance(rows, AsyncIterable) else rows
+        return self._values(many_of(model, fed, self._manner, Order.INPUT, **options), fed)
 
     def predict_as_completed(
         self, model: str, rows: object, **options: Unpack[ManyOptions]
     ) -> AsyncGenerator[tuple[int, Any]]:
         """As `predict_many`, but pairs of a row's number and its prediction, as they come."""
-        return self._pairs(many_of(model, rows, self._manner, Order.ARRIVAL, **options))
+        fed = Feed(rows) if isinstance(rows, AsyncIterable) else rows
+        return self._pairs(many_of(model, fed, self._manner, Order.ARRIVAL, **options), fed)
 
-    async def _values(self, many: Many) -> AsyncGenerator[Any]:
-        async with AsyncFlight(self._opened(), many) as flight:
+    async def _values(self, many: Many, rows: object) -> AsyncGenerator[Any]:
+        async with self._flight(many, rows) as flight:
             while await flight.goes_on():
                 for _, result in many.take():
                     yield many.shown(result)
 
-    async def _pairs(self, many: Many) -> AsyncGenerator[tuple[int, Any]]:
-        async with AsyncFlight(self._opened(), many) as flight:
+    async def _pairs(self, many: Many, rows: object) -> AsyncGenerator[tuple[int, Any]]:
+        async with self._flight(many, rows) as flight:
             while await flight.goes_on():
                 for number, result in many.take():
                     yield number, many.shown(result)
+
+    def _flight(self, many: Many, rows: object) -> AsyncFlight:
+        return AsyncFlight(self._opened(), many, rows if isinstance(rows, Feed) else None)
 
 
 class AsyncStream:

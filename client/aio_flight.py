@@ -8,6 +8,7 @@ from collections import deque
 from types import TracebackType
 from typing import Self
 
+from zeropool.client.aio_feed import Feed
 from zeropool.client.aio_wires import Wires
 from zeropool.client.call import Call
 from zeropool.client.flight import Source
@@ -16,7 +17,8 @@ from zeropool.client.flight import Source
 class AsyncFlight:
     """The owner of the calls; what is in flight at the end of its block is given up."""
 
-    def __init__(self, wires: Wires, source: Source) -> None:
+    def __init__(self, wires: Wires, source: Source, feed: Feed | None = None) -> None:
+        self._feed = feed
         self._wires = wires
         self._source = source
         self._news: deque[Call] = deque()
@@ -26,6 +28,8 @@ class AsyncFlight:
         return f"<AsyncFlight of {self._source}>"
 
     async def __aenter__(self) -> Self:
+        if self._feed is not None:
+            self._feed.start(self._wake)
         return self
 
     async def __aexit__(
@@ -36,9 +40,11 @@ class AsyncFlight:
     ) -> None:
         for call in self._source.open:
             self._wires.give_up(call)
+        if self._feed is not None:
+            await self._feed.stop()
 
     async def goes_on(self) -> bool:
-        """Make the calls that are due, and wait for news of any; False where nothing is left."""
+        """Make the calls that are due, and wait for news or rows; False where nothing is left."""
         source, wires, news = self._source, self._wires, self._news
         now = time.monotonic()
         while (call := source.next_call(now)) is not None:
@@ -66,5 +72,8 @@ class AsyncFlight:
     def set_result(self, call: Call) -> None:
         """A call has news."""
         self._news.append(call)
+        self._wake()
+
+    def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

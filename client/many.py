@@ -40,7 +40,7 @@ class Many:
     """The calls, and what came of them.
 
     Args:
-        rows: each one packed.
+        rows: each one packed; empty where the next one is not there yet.
         maker: of the calls.
         window: of their results.
         progress: is told after each call.
@@ -87,8 +87,8 @@ class Many:
         if self._is_exhausted or not self._window.has_room:
             return None
         row = next(self._rows, None)
-        if row is None:
-            self._is_exhausted = True
+        if not row:
+            self._is_exhausted = row is None
             return None
         call = self._maker.make(ONE + row, now)
         self.open[call] = self._window.begin()

@@ -40,6 +40,9 @@ _ARRAY_HEADS = (0x90, b"\xdc", b"\xdd")
 #: Rows that are taken out of their columns in one go where they are wanted one by one.
 CHUNK_ROWS = 1024
 
+#: In the place of a row that is still awaited.
+NOT_YET = object()
+
 #: What numpy and pandas make is theirs: neither has types that could be told here.
 _Foreign = Any
 _ENCODE_ERRORS = (TypeError, OverflowError, UnicodeEncodeError)
@@ -91,6 +94,8 @@ def rows_of(data: object, columns: Sequence[str] | None = None) -> Rows:
 def each_of(data: object, columns: Sequence[str] | None = None) -> Iterator[bytes]:
     """The rows one by one, each packed. An iterable may be endless: a row is taken when it is due.
 
+    Where it gives `NOT_YET`, there is no row now, and an empty one stands for it.
+
     Raises:
         TypeError, ValueError: as `rows_of` and `Rows.packed`.
     """
@@ -114,11 +119,16 @@ def _rows(data: object) -> Iterable[object]:
 
 
 def _each_packed(rows: Iterable[object], start: int) -> Iterator[bytes]:
-    for index, row in enumerate(rows, start):
+    index = start
+    for row in rows:
+        if row is NOT_YET:
+            yield b""
+            continue
         try:
             packed = ENCODER.encode(row)
         except _ENCODE_ERRORS as error:
             raise _explained([row], index, error) from error
+        index += 1
         yield packed
 
 

@@ -69,6 +69,7 @@ ALLOWED_WORLDLY = {
     "client/stream.py": {"os"},
     "client/pending.py": {"time"},
     "client/aio.py": {"asyncio", "time"},
+    "client/aio_feed.py": {"asyncio"},
     "client/aio_flight.py": {"asyncio", "time"},
     "client/flight.py": {"os", "time"},
     "client/aio_wires.py": {"asyncio", "time"},

@@ -4,8 +4,10 @@ It answers a few methods by name. Waits are bounded by `PATIENCE_S`.
 """
 
 import queue
+import sys
 import threading
 import time
+import traceback
 from collections import deque
 
 import msgspec
@@ -89,7 +91,9 @@ class Server:
     def stop(self):
         self.commands.put(None)
         self.thread.join(PATIENCE_S)
-        assert not self.thread.is_alive()
+        if self.thread.is_alive():
+            stack = traceback.format_stack(sys._current_frames()[self.thread.ident])
+            raise AssertionError(f"the server does not end:\n{''.join(stack)}")
 
     def stop_after(self, method):
         """Stop as soon as somebody has called this method."""

@@ -539,6 +539,56 @@ async def test_whoever_leaves_the_loop_gives_up_what_is_in_flight(server):
 
 
 @asynchronous
+async def test_rows_may_come_from_an_asynchronous_iterable(server):
+    ended = []
+
+    async def rows():
+        try:
+            for number in itertools.count():
+                await asyncio.sleep(0.001 * (number % 3 == 0))
+                yield {"x": number}
+        finally:
+            ended.append("rows")
+
+    async with connected(server) as client:
+        predictions = client.predict_many("double", rows(), window=5)
+        found = [await anext(predictions) for _ in range(100)]
+        await predictions.aclose()
+
+        assert found == [2 * number for number in range(100)]
+        assert ended == ["rows"]
+        assert repr(client).endswith("open=0>")
+
+
+@asynchronous
+async def test_results_do_not_wait_for_the_next_row(server):
+    more = asyncio.Event()
+
+    async def rows():
+        yield {"x": 1}
+        await more.wait()
+        yield {"x": 2}
+
+    async with connected(server) as client:
+        pairs = client.predict_as_completed("double", rows())
+        assert await anext(pairs) == (0, 2)
+        more.set()
+
+        assert [pair async for pair in pairs] == [(1, 4)]
+
+
+@asynchronous
+async def test_what_goes_wrong_with_the_rows_is_raised(server):
+    async def rows():
+        yield {"x": 1}
+        raise OSError("no more rows")
+
+    async with connected(server) as client:
+        with pytest.raises(OSError, match="no more rows"):
+            [value async for value in client.predict_many("double", rows(), window=1)]
+
+
+@asynchronous
 async def test_a_failure_ends_it_or_is_a_result(server, errors):
     rows = [{"x": 1}, {"y": 2}, {"x": 3}]
     async with connected(server) as client:
