@@ -51,9 +51,10 @@ class Wire(asyncio.Protocol):
             self._wires.ended(self, error.strerror or str(error))
 
     def send(self) -> None:
-        """Take what the link has to say."""
-        if self.transport is not None and self.link.has_outgoing:
-            self.transport.write(self.link.take_outgoing())
+        """Take what the link has to say, unless the connection has ended and only waits to tell."""
+        transport = self.transport
+        if transport is not None and self.link.has_outgoing and not transport.is_closing():
+            transport.write(self.link.take_outgoing())
 
     async def finish(self) -> None:
         """Close it when all is sent."""

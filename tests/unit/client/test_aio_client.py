@@ -16,6 +16,7 @@ import uvloop
 from small_server import HEARTBEAT_S, PATIENCE_S, Server
 
 from zeropool.client import AsyncClient, RetryPolicy
+from zeropool.client.core import FRESH_S
 from zeropool.shared.errors import ClientClosed
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -255,7 +256,9 @@ async def test_a_connection_that_broke_at_rest_costs_no_call(server):
         assert await client.echo(5) == 5
         endpoint = server.endpoint
         server.stop()
-        # Nothing runs on the loop between the server's end and the next call.
+        # Nothing runs on the loop between the server's end and the next call; but the connection
+        # has rested for long enough to be looked at.
+        time.sleep(10 * FRESH_S)  # noqa: ASYNC251
         successor = Server(endpoint)
         successor.thread.start()
         try:
