@@ -49,69 +49,36 @@ class Expired(msgspec.Struct, frozen=True, gc=False):
 Outcome = Answered | Ended | Failed | Lost | Expired
 
 
-class Call:
-    """One call. Its owner makes it and reads it; all else is the core's to write.
+class Call(msgspec.Struct, eq=False):
+    """One call. Its owner makes it and reads it; all else is the core's to write."""
 
-    Args:
-        method: the name that is called.
-        args: the packed array of arguments.
-        deadline: when its caller gives it up, unless an answer or an item has come.
-        sends_deadline: whether the server is told how much time there is.
-        slots: most items of a stream that wait for their reader here.
-        tries: how often to repeat it; None: not at all.
-        owner: the shell's own: whom to tell. The core never looks at it.
-    """
+    method: str
+    #: The packed array of arguments.
+    args: bytes
+    #: When its caller gives it up, unless an answer or an item has come.
+    deadline: float = math.inf
+    #: Whether the server is told how much time there is.
+    sends_deadline: bool = False
+    #: Most items of a stream that wait for their reader here.
+    slots: int = DEFAULT_SLOTS
+    #: How often to repeat it; None: not at all.
+    tries: Tries | None = None
+    #: The shell's own: whom to tell. The core never looks at it.
+    owner: Any = None
 
-    __slots__ = (
-        "args",
-        "channel_id",
-        "deadline",
-        "heard_at",
-        "is_stream",
-        "items",
-        "link",
-        "method",
-        "outcome",
-        "owner",
-        "repeat_at",
-        "sends_deadline",
-        "since",
-        "slots",
-        "tries",
-        "window",
-    )
-
-    def __init__(  # noqa: PLR0913 - what a caller may say of a call
-        self,
-        method: str,
-        args: bytes,
-        *,
-        deadline: float = math.inf,
-        sends_deadline: bool = False,
-        slots: int = DEFAULT_SLOTS,
-        tries: Tries | None = None,
-        owner: Any = None,  # noqa: ANN401 - the shell's own
-    ) -> None:
-        self.method = method
-        self.args = args
-        self.deadline = deadline
-        self.sends_deadline = sends_deadline
-        self.slots = slots
-        self.tries = tries
-        self.owner: Any = owner
-        #: How it ended; None while it has not. A stream's items come before it.
-        self.outcome: Outcome | None = None
-        #: Items that have arrived and were not taken; None until the first one.
-        self.items: deque[bytes] | None = None
-        self.is_stream = False
-        #: The connection that it went to; None while it waits for one.
-        self.link: Link | None = None
-        self.channel_id = b""
-        self.window: ReadWindow | None = None
-        self.since = 0.0
-        self.heard_at: float | None = None
-        #: When to try again; 0 unless it waits for that.
-        self.repeat_at = 0.0
+    #: How it ended; None while it has not. A stream's items come before it.
+    outcome: Outcome | None = None
+    #: Items that have arrived and were not taken; None until the first one.
+    items: deque[bytes] | None = None
+    is_stream: bool = False
+    #: The connection that it went to; None while it waits for one.
+    link: Link | None = None
+    channel_id: bytes = b""
+    window: ReadWindow | None = None
+    since: float = 0.0
+    heard_at: float | None = None
+    #: When to try again; 0 unless it waits for that.
+    repeat_at: float = 0.0
 
     def __repr__(self) -> str:
         unread = len(self.items) if self.items else 0

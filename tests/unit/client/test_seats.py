@@ -1,0 +1,118 @@
+"""Who wakes whom of the threads that wait; their locks tell who is awake."""
+
+import pytest
+
+from zeropool.client.seats import Seats
+
+
+class Note:
+    """Something that is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def tell(self, awaited):
+        self.told.append(awaited)
+
+
+@pytest.fixture
+def seats():
+    return Seats()
+
+
+def awake(*taken):
+    return [not seat.lock.locked() for seat in taken]
+
+
+def test_news_wakes_one_thread_and_that_one_the_next(seats):
+    first, second, third = (seats.take(None) for _ in range(3))
+    for seat in (first, second):
+        seat.tell(None)
+
+    seats.wake()
+    assert awake(first, second, third) == [True, False, False]
+    seats.wake()
+    assert awake(first, second, third) == [True, False, False]
+
+    assert seats.pass_on()
+    assert awake(first, second, third) == [True, True, False]
+    assert not seats.pass_on()
+    assert len(seats) == 1
+
+
+def test_one_that_is_told_twice_is_woken_once(seats):
+    seat = seats.take(None)
+    seat.tell(None)
+    seat.tell(None)
+
+    seats.wake()
+
+    assert awake(seat) == [True]
+    assert not seats.pass_on()
+
+
+def test_who_waited_for_the_same_is_told_too(seats):
+    other = Note()
+
+    seats.take(other).tell("news")
+
+    assert other.told == ["news"]
+
+
+def test_the_longest_waiting_one_is_appointed(seats):
+    first, second = (seats.take(None) for _ in range(2))
+
+    assert seats.appoint()
+
+    assert awake(first, second) == [True, False]
+    assert first.is_leader
+    assert not second.is_leader
+
+
+def test_one_that_has_news_is_not_appointed(seats):
+    told, untold = (seats.take(None) for _ in range(2))
+    told.tell(None)
+
+    seats.appoint()
+
+    assert untold.is_leader
+    assert not seats.appoint()
+
+
+def test_one_that_leaves_is_not_woken(seats):
+    leaving = seats.take(None)
+
+    assert not seats.leave(leaving)
+    leaving.tell(None)
+    seats.wake()
+
+    assert awake(leaving) == [False]
+    assert not seats.is_rising
+
+
+def test_one_that_leaves_before_its_turn_breaks_no_chain(seats):
+    first, leaving, last = (seats.take(None) for _ in range(3))
+    for seat in (first, leaving, last):
+        seat.tell(None)
+    seats.wake()
+
+    assert not seats.leave(leaving)
+
+    assert seats.pass_on()
+    assert awake(first, leaving, last) == [True, False, True]
+
+
+def test_one_that_leaves_as_it_is_woken_has_to_pass_it_on(seats):
+    leaving = seats.take(None)
+    leaving.tell(None)
+    seats.wake()
+
+    assert seats.leave(leaving)
+
+
+def test_one_that_leaves_as_it_is_appointed_has_nothing_to_pass_on(seats):
+    leaving = seats.take(None)
+    seats.appoint()
+
+    assert not seats.leave(leaving)
+    assert leaving.is_leader
