@@ -83,6 +83,12 @@ class Batcher:
     def __repr__(self) -> str:
         return f"<Batcher jobs={len(self)} lines={len(self._lines)}>"
 
+    @property
+    def is_full(self) -> bool:
+        """Every line has a whole batch waiting."""
+        lines = self._lines.values()
+        return bool(lines) and all(len(line.waiting) >= line.limits.max_rows for line in lines)
+
     def holds(self, model: str) -> bool:
         """The worker has this model."""
         return model in self._limits

@@ -198,6 +198,11 @@ class WorkerCore:
         """The batch to run now, if one is due; `finished` is to follow."""
         return None if self.is_ending else self.batcher.next_batch(now)
 
+    @property
+    def has_full_batch(self) -> bool:
+        """Tell whether the next batch has no room for what may still come."""
+        return not self.is_ending and self.batcher.is_full
+
     def finished(
         self, batch: Batch, results: list[jobs.Result], *, started_at: float, ended_at: float
     ) -> None:

@@ -315,3 +315,18 @@ class BatcherMachine(RuleBasedStateMachine):
 
 TestBatcherMachine = BatcherMachine.TestCase
 TestBatcherMachine.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+
+
+def test_it_is_full_while_no_line_has_room_for_what_may_come(batcher):
+    assert not batcher.is_full
+    batcher.add("g", job(1, "single"), now=0.0)
+    batcher.add("g", job(2, kind=Kind.ROWS), now=0.0)
+    assert batcher.is_full
+    batcher.add("g", job(3), now=0.0)
+    assert not batcher.is_full
+    batcher.add("g", job(4), now=0.0)
+    batcher.add("g", job(5), now=0.0)
+    assert batcher.is_full
+    while batcher.next_batch(now=0.0) is not None:
+        pass
+    assert not batcher.is_full

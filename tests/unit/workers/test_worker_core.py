@@ -574,3 +574,14 @@ def test_it_is_ready_when_all_gateways_know_it_and_says_so_once():
     world.is_welcomed("g2", link=1)
     world.said()
     assert world.times_ready == 1
+
+
+def test_a_worker_with_a_full_batch_need_not_look_for_more_unless_it_ends():
+    world = World(model_info(max_batch_size=2))
+    world.is_welcomed()
+    world.is_given(job(1))
+    assert not world.core.has_full_batch
+    world.is_given(job(2))
+    assert world.core.has_full_batch
+    world.core.drain()
+    assert not world.core.has_full_batch
