@@ -516,7 +516,8 @@ LOADED = """
 import sys
 from zeropool.client import Client
 Client("tcp://127.0.0.1:1").close()
-print([name for name in ("asyncio", "gevent", "numpy", "tenacity", "zerorpc", "zmq") if name in sys.modules])
+heavy = ("asyncio", "gevent", "numpy", "tenacity", "zerorpc", "zmq")
+print([name for name in heavy if name in sys.modules])
 """
 
 
