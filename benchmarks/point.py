@@ -45,6 +45,10 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
         """Right answers a second."""
         return self.tally.answers / self.tally.seconds if self.tally.seconds else 0.0
 
+    def is_disturbed(self, most_other_cores: float) -> bool:
+        """Other processes kept more cores busy than that; a failure is not excused by them."""
+        return self.is_clean and self.other_cores > most_other_cores
+
     def cpu_us(self, *roles: str) -> float:
         """Microseconds for each call, of the processes whose role begins with one of these."""
         if not self.tally.answers:

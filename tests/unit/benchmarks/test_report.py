@@ -63,6 +63,17 @@ def test_a_failed_round_is_told_and_leaves_the_run_incomplete():
     assert not made.is_complete
 
 
+def test_only_a_clean_point_beside_other_load_is_worth_another_try():
+    quiet = made_point("zeropool-2", 64, 1)
+    beside_load = msgspec.structs.replace(quiet, other_cores=0.5)
+    failed = msgspec.structs.replace(made_point("zeropool-2", 64, 1, unanswered=1), other_cores=0.5)
+    assert [point.is_disturbed(0.25) for point in (quiet, beside_load, failed)] == [
+        False,
+        True,
+        False,
+    ]
+
+
 def test_memory_is_summed_and_told_by_kind_of_process():
     text = markdown(report([made_point("zeropool-2", 64, 1)], {}))
     assert row(text, "Zeropool", "3") == ["Zeropool", "3", "60", "gateway 10; worker 20, 30"]
