@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import secrets
 import statistics
 import time
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 
 import msgspec
@@ -14,7 +16,7 @@ from flowers import FLOWERS
 from pool import IRIS, Pool, cpu_s
 
 ROWS = 100_000
-ROUNDS = 5
+ROUNDS = 9
 #: What the bare model predicts at a time: as the worker does it, and as suits it best.
 BATCH_SIZES = (64, 1024)
 ANSWER_TIMEOUT_MS = 60_000
@@ -31,7 +33,7 @@ class RowsFigures(msgspec.Struct, frozen=True):
     pool_rows_per_s: float
     #: The same with the client's encoding and decoding.
     with_client_rows_per_s: float
-    #: The pool against the best bare model.
+    #: The pool against the best bare model of the same round; the median.
     share: float
     #: Microseconds of CPU time for each row.
     gateway_us: float
@@ -41,48 +43,65 @@ class RowsFigures(msgspec.Struct, frozen=True):
 
 
 def measure(cores: int) -> RowsFigures:
-    """Measure both, the bare model first."""
-    bare = {str(size): _bare_rows_per_s(cores, size) for size in BATCH_SIZES}
+    """Measure both in turn: the machine's pace changes from minute to minute."""
     rows = [FLOWERS[index % len(FLOWERS)][0] for index in range(ROWS)]
-    with Pool(IRIS, workers=cores) as pool:
-        return _measure_pool(pool, rows, cores, bare)
-
-
-def _measure_pool(
-    pool: Pool, rows: list[dict[str, float]], cores: int, bare: dict[str, float]
-) -> RowsFigures:
-    call_s: list[float] = []
-    whole_s: list[float] = []
-    encoding_s: list[float] = []
-    decoding_s: list[float] = []
-    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+    with contextlib.ExitStack() as stack:
+        bare = stack.enter_context(_bare_models(cores))
+        pool = stack.enter_context(Pool(IRIS, workers=cores))
+        context = stack.enter_context(zmq.Context())
+        dealer = stack.enter_context(context.socket(zmq.DEALER))
         dealer.setsockopt(zmq.LINGER, 0)
         dealer.setsockopt(zmq.RCVTIMEO, ANSWER_TIMEOUT_MS)
         dealer.connect(pool.endpoint)
         _call(dealer, rows)
-        gateway_s, workers_s = cpu_s(pool.gateway_pids), cpu_s(pool.worker_pids)
-        for _ in range(ROUNDS):
-            began_at = time.perf_counter()
-            sent_at, answered_at = _call(dealer, rows)
-            ended_at = time.perf_counter()
-            call_s.append(answered_at - sent_at)
-            whole_s.append(ended_at - began_at)
-            encoding_s.append(sent_at - began_at)
-            decoding_s.append(ended_at - answered_at)
-        gateway_s = cpu_s(pool.gateway_pids) - gateway_s
-        workers_s = cpu_s(pool.worker_pids) - workers_s
+        rounds = [_round(bare, pool, dealer, rows) for _ in range(ROUNDS)]
+
+    def median(of: Callable[[_Round], float]) -> float:
+        return statistics.median(map(of, rounds))
+
     micro = 1e6 / ROWS
     return RowsFigures(
         cores=cores,
         rows=ROWS,
-        bare_rows_per_s=bare,
-        pool_rows_per_s=ROWS / statistics.median(call_s),
-        with_client_rows_per_s=ROWS / statistics.median(whole_s),
-        share=ROWS / statistics.median(call_s) / max(bare.values()),
-        gateway_us=gateway_s / ROUNDS * micro,
-        workers_us=workers_s / ROUNDS * micro,
-        client_encoding_us=statistics.median(encoding_s) * micro,
-        client_decoding_us=statistics.median(decoding_s) * micro,
+        bare_rows_per_s={
+            str(size): statistics.median(each.bare_rows_per_s[index] for each in rounds)
+            for index, size in enumerate(BATCH_SIZES)
+        },
+        pool_rows_per_s=ROWS / median(lambda each: each.call_s),
+        with_client_rows_per_s=ROWS
+        / median(lambda each: each.encoding_s + each.call_s + each.decoding_s),
+        share=median(lambda each: ROWS / each.call_s / max(each.bare_rows_per_s)),
+        gateway_us=median(lambda each: each.gateway_s) * micro,
+        workers_us=median(lambda each: each.workers_s) * micro,
+        client_encoding_us=median(lambda each: each.encoding_s) * micro,
+        client_decoding_us=median(lambda each: each.decoding_s) * micro,
+    )
+
+
+class _Round(msgspec.Struct, frozen=True):
+    bare_rows_per_s: list[float]
+    encoding_s: float
+    call_s: float
+    decoding_s: float
+    gateway_s: float
+    workers_s: float
+
+
+def _round(
+    bare: list[Connection], pool: Pool, dealer: zmq.Socket[bytes], rows: list[dict[str, float]]
+) -> _Round:
+    bare_rows_per_s = [_bare_rows_per_s(bare, size) for size in BATCH_SIZES]
+    gateway_s, workers_s = cpu_s(pool.gateway_pids), cpu_s(pool.worker_pids)
+    began_at = time.perf_counter()
+    sent_at, answered_at = _call(dealer, rows)
+    ended_at = time.perf_counter()
+    return _Round(
+        bare_rows_per_s=bare_rows_per_s,
+        encoding_s=sent_at - began_at,
+        call_s=answered_at - sent_at,
+        decoding_s=ended_at - answered_at,
+        gateway_s=cpu_s(pool.gateway_pids) - gateway_s,
+        workers_s=cpu_s(pool.worker_pids) - workers_s,
     )
 
 
@@ -101,37 +120,44 @@ def _call(dealer: zmq.Socket[bytes], rows: list[dict[str, float]]) -> tuple[floa
     return sent_at, answered_at
 
 
-def _bare_rows_per_s(cores: int, batch_size: int) -> float:
-    """Rows a second of all processes together, each with its own model and decoded rows."""
+@contextlib.contextmanager
+def _bare_models(cores: int) -> Iterator[list[Connection]]:
+    """A process for each core with its own model and decoded rows, and the pipes to them."""
     context = multiprocessing.get_context("spawn")
     pipes: list[Connection] = []
     processes = []
     for _ in range(cores):
         ours, theirs = context.Pipe()
-        process = context.Process(target=_predict_bare, args=(theirs, batch_size))
+        process = context.Process(target=_predict_bare, args=(theirs,), daemon=True)
         process.start()
         pipes.append(ours)
         processes.append(process)
     for pipe in pipes:
         pipe.recv()
+    yield pipes
     for pipe in pipes:
-        pipe.send(None)
-    rates: list[float] = [pipe.recv() for pipe in pipes]
+        pipe.send(0)
     for process in processes:
         process.join()
+
+
+def _bare_rows_per_s(pipes: list[Connection], batch_size: int) -> float:
+    """Rows a second of all of them at the same time."""
+    for pipe in pipes:
+        pipe.send(batch_size)
+    rates: list[float] = [pipe.recv() for pipe in pipes]
     return sum(rates)
 
 
-def _predict_bare(pipe: Connection, batch_size: int) -> None:
+def _predict_bare(pipe: Connection) -> None:
     from iris_model.iris_predict import IrisModel  # noqa: PLC0415 - only the child needs it
 
     model = IrisModel()
     model.warmup()
     rows = [dict(FLOWERS[index % len(FLOWERS)][0]) for index in range(ROWS)]
     pipe.send(None)
-    pipe.recv()
-    began_at = time.perf_counter()
-    for _ in range(ROUNDS):
+    while batch_size := pipe.recv():
+        began_at = time.perf_counter()
         for start in range(0, ROWS, batch_size):
             model.predict_batch(rows[start : start + batch_size])
-    pipe.send(ROUNDS * ROWS / (time.perf_counter() - began_at))
+        pipe.send(ROWS / (time.perf_counter() - began_at))
