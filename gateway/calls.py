@@ -189,6 +189,11 @@ class Unary(Call):
         super().__init__(order)
         self._args: bytes | None = order.args
 
+    @property
+    def has_work(self) -> bool:
+        """There is a task for a worker now: the one that it has."""
+        return not self.is_over and (self._args is not None or bool(self._returned))
+
     def _has_fresh(self) -> bool:
         return self._args is not None
 

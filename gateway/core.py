@@ -309,7 +309,9 @@ class Gateway:
         """Decide what to dispatch, and return everything there is to do, in order."""
         self.has_news = False
         commands = self.pool.take_commands(now)
-        commands.extend(Reply(*outgoing) for outgoing in self.session.take_outgoing())
+        outgoing = self.session.take_outgoing()
+        if outgoing:
+            commands += [Reply(route, payload) for route, payload in outgoing]
         return commands
 
     def status(self) -> dict[str, Any]:

@@ -227,9 +227,7 @@ class Dispatcher:
         returned: list[Task] = []
         is_news = False
         for result in message.results:
-            if not self.ledger.is_formed(result):
-                continue
-            task = self.ledger.settle(result.job_id, result.attempt, worker.worker_id)
+            task = self.ledger.settle(result, worker.worker_id)
             if task is None:
                 continue
             is_news = True
@@ -375,7 +373,8 @@ class Dispatcher:
         self._count(call, -call.held_bytes - call.record_bytes)
         queue = self.queues[call.model]
         queue.tally.ended(outcome)
-        queue.ended(call)
+        if call.is_queued:
+            queue.ended(call)
         self._deadlines.ended(len(self._calls))
 
     def _count(self, call: Call, size_bytes: int) -> None:

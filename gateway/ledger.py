@@ -51,30 +51,25 @@ class Ledger:
         task.attempt += 1
         self._add(task)
 
-    def settle(self, job_id: int, attempt: int, owner: str) -> Task | None:
-        """End the attempt that a result belongs to; None, and counted, where there is none."""
-        task = self._tasks.get(job_id)
+    def settle(self, result: Result, owner: str) -> Task | None:
+        """End the attempt that a result belongs to; None, and counted, where there is none.
+
+        A result that has not the form of an answer to its job ends nothing either: the right one
+        may yet come, and the deadline will.
+        """
+        task = self._tasks.get(result.job_id)
         if task is None:
             self.stale[Stale.UNKNOWN_JOB] += 1
+        elif not _fits(task, result):
+            self.stale[Stale.WRONG_FORM] += 1
         elif task.owner != owner:
             self.stale[Stale.WRONG_OWNER] += 1
-        elif task.attempt != attempt:
+        elif task.attempt != result.attempt:
             self.stale[Stale.WRONG_ATTEMPT] += 1
         else:
             self._remove(task)
             return task
         return None
-
-    def is_formed(self, result: Result) -> bool:
-        """Tell whether a result has the form of an answer to its job; if not, it is counted.
-
-        One that has not ends nothing: the right one may yet come, and the deadline will.
-        """
-        task = self._tasks.get(result.job_id)
-        if task is None or _fits(task, result):
-            return True
-        self.stale[Stale.WRONG_FORM] += 1
-        return False
 
     def owner_lost(self, owner: str) -> list[Task]:
         """Everything a dead worker had, in the order in which it was sent."""

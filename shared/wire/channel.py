@@ -97,6 +97,16 @@ class Channel(msgspec.Struct):
         self.state = _FINISHING
         return self._admit(payload)
 
+    def ends_at_once(self) -> bool:
+        """Close for a terminal event that may be sent now; False where it cannot be, or must not.
+
+        Then `finish` says what is to happen.
+        """
+        if self.state is not _OPEN or self.waiting or not self.credit.take():
+            return False
+        self.close()
+        return True
+
     def granted(self, slots: int) -> list[bytes]:
         """Add credit; return what may be sent now."""
         self.credit.grant(slots)

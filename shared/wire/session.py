@@ -268,6 +268,11 @@ class Session:
 
     def finish(self, channel: Channel, payload: bytes) -> None:
         """Server role: end a channel with a terminal event that is already encoded."""
+        if channel.ends_at_once():
+            # By far the usual case.
+            self._outgoing.append((channel.key.route, payload))
+            self._remove(channel)
+            return
         self._send(channel, channel.finish(payload))
         if channel.state is _FINISHING:
             self._park(channel)

@@ -9,6 +9,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
+
 from zeropool.gateway.admission import Admission
 from zeropool.gateway.budget import Budget
 from zeropool.gateway.dispatcher import Dispatcher
@@ -17,6 +19,7 @@ from zeropool.gateway.ledger import Ledger
 from zeropool.gateway.pool import Pool
 from zeropool.gateway.queue import CallQueue
 from zeropool.gateway.suspects import Suspects
+from zeropool.shared.jobs import Result
 from zeropool.shared.wire.channel import Channel
 from zeropool.shared.wire.flow import SendCredit
 from zeropool.shared.wire.session import Session
@@ -46,12 +49,13 @@ def _patched(owner: type, name: str, make: Callable[[Any], Any]) -> Any:
 
 def _settle(*, attempt: bool, owner: bool) -> Callable[[Any], Any]:
     def make(whole: Any) -> Any:
-        def settle(self: Ledger, job_id: int, claimed_attempt: int, claimed_owner: str) -> Any:
-            task = self._tasks.get(job_id)
+        def settle(self: Ledger, result: Result, claimed_owner: str) -> Any:
+            task = self._tasks.get(result.job_id)
             if task is not None:
-                claimed_attempt = claimed_attempt if attempt else task.attempt
+                if not attempt:
+                    result = msgspec.structs.replace(result, attempt=task.attempt)
                 claimed_owner = claimed_owner if owner else task.owner
-            return whole(self, job_id, claimed_attempt, claimed_owner)
+            return whole(self, result, claimed_owner)
 
         return settle
 

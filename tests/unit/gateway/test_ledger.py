@@ -15,22 +15,26 @@ def task():
     return Task(7, unary(), Kind.CALL, b"\x91\x01")
 
 
+def answer(attempt):
+    return Result(7, attempt, Outcome.OK, b"\x01")
+
+
 def test_the_owners_result_for_the_present_attempt_ends_a_task(ledger, task):
     ledger.sent(task, "w1")
-    assert ledger.settle(7, 1, "w1") is task
+    assert ledger.settle(answer(1), "w1") is task
     assert len(ledger) == 0
 
 
 def test_a_second_result_is_stale(ledger, task):
     ledger.sent(task, "w1")
-    ledger.settle(7, 1, "w1")
-    assert ledger.settle(7, 1, "w1") is None
+    ledger.settle(answer(1), "w1")
+    assert ledger.settle(answer(1), "w1") is None
     assert ledger.stale == {Stale.UNKNOWN_JOB: 1}
 
 
 def test_a_result_from_another_worker_is_stale(ledger, task):
     ledger.sent(task, "w1")
-    assert ledger.settle(7, 1, "w2") is None
+    assert ledger.settle(answer(1), "w2") is None
     assert ledger.stale == {Stale.WRONG_OWNER: 1}
     assert ledger.owned_by("w1") == 1
 
@@ -39,9 +43,9 @@ def test_a_result_of_an_earlier_attempt_is_stale_even_from_its_owner(ledger, tas
     ledger.sent(task, "w1")
     ledger.owner_lost("w1")
     ledger.sent(task, "w1")
-    assert ledger.settle(7, 1, "w1") is None
+    assert ledger.settle(answer(1), "w1") is None
     assert ledger.stale == {Stale.WRONG_ATTEMPT: 1}
-    assert ledger.settle(7, 2, "w1") is task
+    assert ledger.settle(answer(2), "w1") is task
 
 
 def test_a_lost_owners_tasks_come_back_in_the_order_in_which_they_were_sent(ledger):
@@ -74,7 +78,7 @@ def test_only_the_lost_owners_tasks_come_back(ledger, task):
 )
 def test_a_result_that_does_not_have_the_form_of_its_job_is_counted(ledger, kind, result):
     ledger.sent(Task(7, unary(), kind, b"\x92\x01\x02", rows=2), "w1")
-    assert not ledger.is_formed(result)
+    assert ledger.settle(result, "w1") is None
     assert ledger.stale == {Stale.WRONG_FORM: 1}
     assert ledger.owned_by("w1") == 1
 
@@ -86,13 +90,13 @@ def test_a_result_that_does_not_have_the_form_of_its_job_is_counted(ledger, kind
         (Kind.ITEMS, Result(7, 1, Outcome.OK, items=[b"\x01", b"\x02"])),
         (Kind.ROWS, Result(7, 1, Outcome.OK, b"\x01\xc0", [], [RowError(1, "E", "")])),
         (Kind.ROWS, Result(7, 1, Outcome.RETURNED)),
-        (Kind.CALL, Result(8, 1, Outcome.OK)),
     ],
 )
-def test_a_result_in_the_right_form_or_of_an_unknown_job_is_left_to_settle(ledger, kind, result):
+def test_a_result_in_the_right_form_ends_its_job(ledger, kind, result):
     ledger.sent(Task(7, unary(), kind, b"\x92\x01\x02", rows=2), "w1")
-    assert ledger.is_formed(result)
+    assert ledger.settle(result, "w1") is not None
     assert not ledger.stale
+    assert len(ledger) == 0
 
 
 def test_the_invariants_notice_a_task_under_a_wrong_name(task):
