@@ -66,32 +66,33 @@ class Order(msgspec.Struct, frozen=True):
 class Call(abc.ABC):
     """One accepted call. It is over when its caller has the reply, or can have none."""
 
+    # What is the same for most calls until they end is the class's, and costs a call nothing.
+
+    #: What the gateway's own records of it take for as long as it is open.
+    record_bytes = CALL_BYTES
+    is_over = False
+    #: The wire name of the error that ended it, if one did.
+    error_name = ""
+    #: In the model's queue; the queue's own mark.
+    is_queued = False
+    #: Where its bytes are counted, from its acceptance on.
+    account: Account | None = None
+    #: A worker has had, or has, a part of it.
+    has_begun = False
+    #: Made when the first task comes back; few ever do.
+    _returned: deque[Task] | None = None
+
     def __init__(self, order: Order) -> None:
         self.channel = order.channel
-        self.client = order.channel.client
+        self.client = order.channel.key.route[0]
         self.model = order.model
         self.accepted_at = order.accepted_at
         #: Arguments, and results that are not sent yet; it changes only in `answered`, `granted`.
         self.held_bytes = len(order.args)
-        #: What the gateway's own records of it take for as long as it is open.
-        self.record_bytes = CALL_BYTES
-        self.is_over = False
-        #: The wire name of the error that ended it, if one did.
-        self.error_name = ""
-        #: In the model's queue; the queue's own mark.
-        self.is_queued = False
-        #: Where its bytes are counted, from its acceptance on.
-        self.account: Account | None = None
-        #: A worker has had, or has, a part of it.
-        self.has_begun = False
         #: Tasks that are with workers.
         self.flying: dict[int, Task] = {}
         self.deadline_at = min(order.accepted_at + order.limit_s, order.due_at)
-        self._limit_s = order.limit_s
-        self._max_reply_bytes = order.max_reply_bytes
-        self._due_at = order.due_at
-        #: Made when the first task comes back; few ever do.
-        self._returned: deque[Task] | None = None
+        self._order = order
 
     def __repr__(self) -> str:
         return (
@@ -156,7 +157,7 @@ class Call(abc.ABC):
 
     def progress(self, now: float) -> None:
         """Something happened: the model's limit starts again, the caller's stays."""
-        self.deadline_at = min(now + self._limit_s, self._due_at)
+        self.deadline_at = min(now + self._order.limit_s, self._order.due_at)
 
     def check_at(self, now: float) -> float:  # noqa: ARG002 - a stream needs it
         """When to look at the deadline again: it may move, but never to before this."""
@@ -167,7 +168,7 @@ class Call(abc.ABC):
         return DeadlineExceeded(f"{self.model}: no result after {now - self.accepted_at:.1f} s")
 
     def _too_large(self) -> PayloadTooLarge:
-        return PayloadTooLarge(f"reply of over max_reply_bytes {self._max_reply_bytes}")
+        return PayloadTooLarge(f"reply of over max_reply_bytes {self._order.max_reply_bytes}")
 
     @abc.abstractmethod
     def _has_fresh(self) -> bool: ...
@@ -202,7 +203,7 @@ class Unary(Call):
         return Task(job_id, self, _CALL, args or _EMPTY_ARRAY)
 
     def _use(self, task: Task, result: Result, session: Session) -> None:  # noqa: ARG002 - the only task
-        if len(result.body) > self._max_reply_bytes:
+        if len(result.body) > self._order.max_reply_bytes:
             self.fail(self._too_large(), session)
             return
         self.end()

@@ -18,15 +18,18 @@ class Rate:
     """Events per second over the last `RATE_WINDOW_S` seconds."""
 
     def __init__(self) -> None:
-        self._seconds: deque[tuple[int, int]] = deque()
+        #: Whole seconds, and the events in each.
+        self._seconds: deque[list[int]] = deque()
+        self._latest = [-1, 0]
 
     def count(self, now: float, events: int = 1) -> None:
         """Take note of events that happen now."""
-        second = int(now)
-        if self._seconds and self._seconds[-1][0] == second:
-            self._seconds[-1] = (second, self._seconds[-1][1] + events)
+        latest = self._latest
+        if latest[0] <= now < latest[0] + 1:
+            latest[1] += events
             return
-        self._seconds.append((second, events))
+        self._latest = [int(now), events]
+        self._seconds.append(self._latest)
         self._forget(now)
 
     def per_s(self, now: float) -> float:
