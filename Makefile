@@ -133,7 +133,7 @@ bench: $(BENCH_STAMP) ## compare with other servers: ROUNDS=3, SECONDS=2 a point
 	$(BENCH) $(if $(ONLY),$(ONLY:%=--only %),$(if $(ADD),--add )--output benchmarks/results/peers.json --page docs/benchmarks.md --chart docs/benchmarks.svg)
 
 bench-clients: $(DEV_STAMP) ## compare the clients on one gateway, two minutes: ROUNDS=7, SECONDS=1 a point
-	$(BIN)/python benchmarks/clients.py --rounds $(or $(ROUNDS),7) --seconds $(or $(SECONDS),1)
+	$(BIN)/python benchmarks/clients.py --rounds $(or $(ROUNDS),7) --seconds $(or $(SECONDS),1) --page docs/benchmarks.md
 
 bench-scaling: $(DEV_STAMP) ## workers, clients, gateways, payloads, rows, three minutes: PARTS="workers rows" writes nothing
 	$(BIN)/python benchmarks/scaling $(if $(PARTS),$(PARTS) --output build/scaling.json,--page docs/benchmarks.md)

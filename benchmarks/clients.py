@@ -19,6 +19,7 @@ import msgspec
 from callers import Round
 from child import Child
 from machine import Machine, this_machine
+from page import with_part
 from servers import ServerError, Zeropool
 
 HERE = Path(__file__).resolve().parent
@@ -26,6 +27,8 @@ DEFAULT_OUTPUT = HERE / "results" / "clients.json"
 DEFAULT_SECONDS = 1.0
 DEFAULT_ROUNDS = 7
 WORKERS = 2
+#: The part of the page that a run writes.
+PAGE_PART = "client"
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -192,23 +195,33 @@ def _spread(values: Sequence[float]) -> Spread:
     return Spread(median(values), min(values), max(values))
 
 
-def _tell(report: Report) -> None:
-    print("| client | calls/s | range | client's CPU µs/call | wrong |")
-    print("| --- | --- | --- | --- | --- |")
+def markdown(report: Report) -> str:
+    """The table, and the ratios below it."""
+    rounds = len(report.lines[0].rounds)
+    lines = [
+        (
+            f"Medians of {rounds} interleaved rounds, {report.seconds:g} s for each client; "
+            f"gateway and {WORKERS} workers on the same {report.machine.cores} cores."
+        ),
+        "",
+        "| client | calls/s | range | client's CPU µs/call | wrong |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for line in report.lines:
         rate, cpu = line.calls_per_s, line.cpu_us
-        print(
+        lines.append(
             f"| {line.setup.name} | {rate.median:,.0f} | {rate.lowest:,.0f} to {rate.highest:,.0f} "
             f"| {cpu.median:.0f} | {line.wrong} |"
         )
-    print()
+    lines.append("")
     for ratio in report.ratios:
         found = ratio.ratio
-        wanted = f" (wanted: {ratio.at_least:g})" if ratio.at_least else ""
-        print(
-            f"{ratio.setup}: {found.median:.2f} times the calls/s of {' or '.join(ratio.against)}, "
-            f"{found.lowest:.2f} to {found.highest:.2f}{wanted}"
+        wanted = f"; wanted: {ratio.at_least:g}" if ratio.at_least else ""
+        lines.append(
+            f"- {ratio.setup}: {found.median:.2f} times the calls/s of "
+            f"{' or '.join(ratio.against)} ({found.lowest:.2f} to {found.highest:.2f}{wanted})"
         )
+    return "\n".join(lines)
 
 
 def _options() -> argparse.Namespace:
@@ -216,6 +229,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=DEFAULT_SECONDS, help="(%(default)s)")
     parser.add_argument("--rounds", type=int, default=DEFAULT_ROUNDS, help="(%(default)s)")
     parser.add_argument("--only", default="", metavar="TEXT", help="setups whose name has it")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put the table into this page")
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="JSON file")
     return parser.parse_args()
 
@@ -238,7 +252,10 @@ def main() -> int:
     report = Report(machine=this_machine(), seconds=options.seconds, lines=lines, ratios=ratios)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    _tell(report)
+    if options.page:
+        page = options.page.read_text()
+        options.page.write_text(with_part(page, PAGE_PART, markdown(report)))
+    print(markdown(report))
     return EXIT_FAILED if any(line.wrong for line in lines) else 0
 
 
