@@ -57,9 +57,13 @@ class Wire(asyncio.Protocol):
             transport.write(self.link.take_outgoing())
 
     async def finish(self) -> None:
-        """Close it when all is sent."""
-        if self.transport is not None:
-            self.transport.close()
+        """Return when all that was sent is read: the other end closes then.
+
+        Answers that come meanwhile are read and not looked at: closing a socket that holds unread
+        bytes would take back what the other end has not read.
+        """
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write_eof()
             await self._is_closed.wait()
 
     def hang_up(self) -> None:
@@ -173,17 +177,18 @@ class Wires:
 
     async def close(self) -> None:
         """End all calls and connections."""
-        for wire in self._wires.values():
+        wires = list(self._wires.values())
+        busy = [wire for wire in wires if wire.link.calls]
+        for wire in busy:
             wire.send()
         _tell(self._core.close())
         self._core.take_commands()
         if self._timer is not None:
             self._timer.cancel()
-        wires = list(self._wires.values())
         self._wires.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER_S):
-                for wire in wires:
+                for wire in busy:
                     await wire.finish()
         for wire in wires:
             wire.hang_up()
