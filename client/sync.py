@@ -132,6 +132,14 @@ class Client:
             self._endpoints.remove(endpoint)
             self._here().remove(endpoint)
 
+    def bind(self, endpoint: str, resolve: bool = True) -> None:  # noqa: FBT001, FBT002
+        """Refused, so that it is not taken for a method of the server.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(f"a client connects to its servers; it does not bind {endpoint}")
+
     def close(self) -> None:
         """Close the connections; calls and streams that are open end with `zerorpc.LostRemote`."""
         self._is_closed = True

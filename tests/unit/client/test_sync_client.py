@@ -512,6 +512,11 @@ def test_an_endpoint_that_is_none_is_refused_as_zerorpc_does(endpoint):
         Client(endpoint)
 
 
+def test_a_client_does_not_bind():
+    with Client() as client, pytest.raises(NotImplementedError, match="does not bind tcp"):
+        client.bind("tcp://127.0.0.1:1")
+
+
 LOADED = """
 import sys
 from zeropool.client import Client
