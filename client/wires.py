@@ -85,8 +85,8 @@ class Wire:
             self.rest = memoryview(data)[sent:]
 
     def send_rest(self) -> None:
-        """Go on with what did not go."""
-        with contextlib.suppress(BlockingIOError):
+        """Go on with what did not go; an end of the connection is told by `receive`."""
+        with contextlib.suppress(OSError):
             self.rest = self.rest[self.socket.send(self.rest, _NO_WAITING) :]
 
     def connection_error(self) -> str:
