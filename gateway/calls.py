@@ -92,7 +92,10 @@ class Call(abc.ABC):
         #: Tasks that are with workers.
         self.flying: dict[int, Task] = {}
         self.deadline_at = min(order.accepted_at + order.limit_s, order.due_at)
-        self._order = order
+        # Not the order itself, which holds the arguments: an ended call may be referred to yet.
+        self._limit_s = order.limit_s
+        self._due_at = order.due_at
+        self._max_reply_bytes = order.max_reply_bytes
 
     def __repr__(self) -> str:
         return (
@@ -157,7 +160,7 @@ class Call(abc.ABC):
 
     def progress(self, now: float) -> None:
         """Something happened: the model's limit starts again, the caller's stays."""
-        self.deadline_at = min(now + self._order.limit_s, self._order.due_at)
+        self.deadline_at = min(now + self._limit_s, self._due_at)
 
     def check_at(self, now: float) -> float:  # noqa: ARG002 - a stream needs it
         """When to look at the deadline again: it may move, but never to before this."""
@@ -168,7 +171,7 @@ class Call(abc.ABC):
         return DeadlineExceeded(f"{self.model}: no result after {now - self.accepted_at:.1f} s")
 
     def _too_large(self) -> PayloadTooLarge:
-        return PayloadTooLarge(f"reply of over max_reply_bytes {self._order.max_reply_bytes}")
+        return PayloadTooLarge(f"reply of over max_reply_bytes {self._max_reply_bytes}")
 
     @abc.abstractmethod
     def _has_fresh(self) -> bool: ...
@@ -203,7 +206,7 @@ class Unary(Call):
         return Task(job_id, self, _CALL, args or _EMPTY_ARRAY)
 
     def _use(self, task: Task, result: Result, session: Session) -> None:  # noqa: ARG002 - the only task
-        if len(result.body) > self._order.max_reply_bytes:
+        if len(result.body) > self._max_reply_bytes:
             self.fail(self._too_large(), session)
             return
         self.end()

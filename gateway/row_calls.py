@@ -82,7 +82,7 @@ class Batch(_Rows):
         )
         self._reply_bytes += size_bytes
         self.held_bytes += size_bytes
-        if self._reply_bytes > self._order.max_reply_bytes:
+        if self._reply_bytes > self._max_reply_bytes:
             self.fail(self._too_large(), session)
         elif self._missing == 0:
             self._finish(session)
@@ -142,7 +142,7 @@ class Stream(_Rows):
         self._idle_backlog = 0
         if self.waits_for_caller:
             self._idle_backlog = self.channel.backlog
-            self.deadline_at = min(now + self._idle_s, self._order.due_at)
+            self.deadline_at = min(now + self._idle_s, self._due_at)
 
     def check_at(self, now: float) -> float:
         """As for any call; but the idle limit can begin at any time."""
@@ -150,7 +150,7 @@ class Stream(_Rows):
 
     def overdue(self, now: float) -> DeadlineExceeded:
         """As for any call; but it may be the caller who is late."""
-        if self._idle_backlog and now < self._order.due_at:
+        if self._idle_backlog and now < self._due_at:
             return DeadlineExceeded(f"{self.model}: the caller read nothing for {self._idle_s} s")
         return super().overdue(now)
 
@@ -193,7 +193,7 @@ class Stream(_Rows):
         self._flying_rows -= task.rows
         self._missing -= task.rows
         for index, item in enumerate(result.items, task.first_index):
-            is_fine = len(item) <= self._order.max_reply_bytes
+            is_fine = len(item) <= self._max_reply_bytes
             session.send_item(self.channel, item if is_fine else self._item_too_large(index))
         if self._missing == 0:
             self._finish(session)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 from gateway_world import (
     batch,
+    order,
     pack,
     sent,
     take_all,
@@ -11,9 +14,13 @@ from gateway_world import (
     unpack,
 )
 
+from zeropool.gateway.calls import Unary
 from zeropool.shared.errors import WorkerLost
 from zeropool.shared.jobs import Kind, Outcome, Result
 from zeropool.shared.wire import event as wire
+
+#: A name of the test's own, and the argument of `getrefcount`.
+REFERENCES_OF_A_TEST = 2
 
 
 def test_a_unary_call_is_one_task_with_the_callers_own_bytes(channel):
@@ -57,6 +64,20 @@ def test_a_call_that_is_over_has_no_work(session, channel):
     call.answered(task, Result(1, 1, Outcome.OK, b"late"), session, 1.0)
     assert sent(session) == [("ERR", ["WorkerLost", "gone", "WorkerLost: gone"])]
     assert repr(call) == "<Unary double flying=0 returned=0 over=True>"
+
+
+def test_an_ended_call_holds_no_arguments_though_it_is_referred_to(channel):
+    wanted = order(channel, ("x" * 1000,))
+    args = wanted.args
+    call = Unary(wanted)
+    del wanted
+    held = sys.getrefcount(args)
+
+    call.end()
+
+    # The one reference that went was the call's: the heap of deadlines keeps ended calls a while.
+    assert sys.getrefcount(args) == held - 1
+    assert sys.getrefcount(args) == REFERENCES_OF_A_TEST
 
 
 def test_a_grant_means_nothing_to_a_unary_call(session, channel, grant):
