@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from report import Line, Report
+from summary import Line, Report
 
 #: Inches; a row needs about a quarter of one.
 WIDTH = 10.0

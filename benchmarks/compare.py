@@ -21,8 +21,8 @@ from claims import CLAIMS, judge
 from machine import this_machine
 from page import with_part
 from point import Point, measure
-from report import Report, markdown, summarise
 from servers import SERVERS, Running, Server, ServerError
+from summary import Report, markdown, summarise
 
 #: One call at a time shows the latency, 64 the throughput of a busy service, 256 its queueing.
 IN_FLIGHT = (1, 64, 256)

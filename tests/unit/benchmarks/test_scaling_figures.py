@@ -8,7 +8,7 @@ from many_clients import ClientsFigures
 from page import part
 from payloads import PayloadFigures
 from sleeping import WorkersFigures
-from test_report import REPOSITORY
+from test_summary import REPOSITORY
 
 MACHINE = Machine(cpu="a CPU", cores=2, system="Linux", python="3.11", libzmq="4", packages={})
 

@@ -7,7 +7,7 @@ import pytest
 from claims import CLAIMS, judge
 from machine import Machine
 from page import NoSuchPartError, part, with_part
-from report import Report, markdown, summarise
+from summary import Report, markdown, summarise
 from unit_points import made_point
 
 REPOSITORY = Path(__file__).resolve().parents[3]
