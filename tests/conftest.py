@@ -1,12 +1,18 @@
 """Fixtures that more than one kind of test shares."""
 
 import contextlib
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import Command, Service
+
+# A shell without job control starts what it puts in the background with INT ignored, and every
+# command that a test starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
