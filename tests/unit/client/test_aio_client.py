@@ -38,14 +38,6 @@ def asynchronous(test):
 
 
 @pytest.fixture
-def server():
-    served = Server()
-    served.thread.start()
-    yield served
-    served.stop()
-
-
-@pytest.fixture
 def second():
     served = Server()
     served.thread.start()

@@ -4,17 +4,9 @@ import logging
 import threading
 
 import pytest
-from small_server import HEARTBEAT_S, PATIENCE_S, Server
+from small_server import HEARTBEAT_S, PATIENCE_S
 
 from zeropool.client import Client
-
-
-@pytest.fixture
-def server():
-    served = Server()
-    served.thread.start()
-    yield served
-    served.stop()
 
 
 @pytest.fixture

@@ -33,14 +33,6 @@ def pause(seconds):
     threading.Event().wait(seconds)
 
 
-@pytest.fixture
-def server():
-    served = Server()
-    served.thread.start()
-    yield served
-    served.stop()
-
-
 class Successor:
     """A server in the place of one that was stopped."""
 

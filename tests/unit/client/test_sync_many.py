@@ -8,19 +8,11 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from small_server import HEARTBEAT_S, PATIENCE_S, Server
+from small_server import HEARTBEAT_S, PATIENCE_S
 
 from zeropool.client import Client, RetryPolicy
 
 POLICY = RetryPolicy(models={"safe"}, first_wait_s=0.01)
-
-
-@pytest.fixture
-def server():
-    served = Server()
-    served.thread.start()
-    yield served
-    served.stop()
 
 
 @pytest.fixture

@@ -17,14 +17,6 @@ CALLS = 300
 
 
 @pytest.fixture
-def server():
-    served = Server()
-    served.thread.start()
-    yield served
-    served.stop()
-
-
-@pytest.fixture
 def client(server):
     with Client(server.endpoint, timeout=PATIENCE_S) as connected:
         yield connected
