@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from zeropool.shared.wire.event import RemoteFailure
 from zeropool.shared.wire.flow import DEFAULT_SLOTS, ReadWindow
+from zeropool.shared.wire.records import RemoteFailure
 
 if TYPE_CHECKING:
     from zeropool.client.link import Link

@@ -12,7 +12,8 @@ import msgspec
 
 from zeropool.client.call import Answered, Call, Expired, Failed, Lost
 from zeropool.shared.errors import ProtocolError
-from zeropool.shared.wire.event import DECODE_ERRORS, RemoteFailure
+from zeropool.shared.wire.event import DECODE_ERRORS
+from zeropool.shared.wire.records import RemoteFailure
 
 _decode = msgspec.msgpack.decode
 

@@ -14,7 +14,7 @@ import msgspec
 
 from zeropool.shared.errors import Draining, Overloaded, WorkerLost
 from zeropool.shared.methods import model_of
-from zeropool.shared.wire.event import RemoteFailure
+from zeropool.shared.wire.records import RemoteFailure
 
 #: What a gateway answers without changing anything.
 READ_ONLY = frozenset({"get_models", "get_model_metadata", "get_status"})

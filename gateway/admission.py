@@ -11,7 +11,7 @@ from zeropool.gateway.fleet import Fleet
 from zeropool.gateway.queue import CallQueue
 from zeropool.gateway.tally import Shed
 from zeropool.shared.errors import Overloaded
-from zeropool.shared.wire.channel import Client
+from zeropool.shared.wire.records import Client
 
 #: What a call may wait of the time that it has left; the rest is for computing it, and for what the
 #: estimate is wrong by. With all of it, ten times too many calls with a deadline of 1 s had a fifth

@@ -7,7 +7,7 @@ know what is done with whoever asks for too much. No I/O, no clock.
 
 from __future__ import annotations
 
-from zeropool.shared.wire.channel import Client
+from zeropool.shared.wire.records import Client
 
 #: What the gateway's own records of one open call cost: measured with 100,000 waiting calls,
 #: Python 3.11, as growth of the process divided by their number; see ``docs/reliability.md``.

@@ -10,13 +10,12 @@ from __future__ import annotations
 import abc
 from collections import deque
 
-import msgspec
-
 from zeropool.gateway.budget import CALL_BYTES, Account
 from zeropool.shared.errors import DeadlineExceeded, PayloadTooLarge, ZeropoolError
 from zeropool.shared.jobs import Kind, Outcome, Result
 from zeropool.shared.wire.channel import Channel
-from zeropool.shared.wire.event import RemoteFailure, failure_name
+from zeropool.shared.wire.event import failure_name
+from zeropool.shared.wire.records import RemoteFailure
 from zeropool.shared.wire.session import Session
 
 _EMPTY_ARRAY = b"\x90"
@@ -25,64 +24,80 @@ _CALL = Kind.CALL
 _OK = Outcome.OK
 
 
-class Task(msgspec.Struct):
+class Task:
     """A part of a call that one worker does in one go. It keeps its id when it is repeated."""
 
-    job_id: int
-    call: Call
-    kind: Kind
-    args: bytes
-    rows: int = 1
-    first_index: int = 0
-    #: Times this task was sent to a worker; tells its results from those of earlier attempts.
-    attempt: int = 0
-    #: Workers that died while they had it.
-    deaths: int = 0
-    owner: str = ""
-    #: What it takes of its worker's credit: its rows, but no more than one batch.
-    held_rows: int = 1
-    #: What the dispatcher expects it to cost its worker, in seconds.
-    cost_s: float = 0.0
-    #: When the latest attempt began.
-    given_at: float = 0.0
+    def __init__(  # noqa: PLR0913, PLR0917 - a record
+        self,
+        job_id: int,
+        call: Call,
+        kind: Kind,
+        args: bytes,
+        rows: int = 1,
+        first_index: int = 0,
+    ) -> None:
+        self.job_id = job_id
+        self.call = call
+        self.kind = kind
+        self.args = args
+        self.rows = rows
+        self.first_index = first_index
+        #: Times this task was sent to a worker; tells its results from those of earlier attempts.
+        self.attempt = 0
+        #: Workers that died while they had it.
+        self.deaths = 0
+        self.owner = ""
+        #: What it takes of its worker's credit: its rows, but no more than one batch.
+        self.held_rows = 1
+        #: What the dispatcher expects it to cost its worker, in seconds.
+        self.cost_s = 0.0
+        #: When the latest attempt began.
+        self.given_at = 0.0
 
 
-class Order(msgspec.Struct, frozen=True):
+class Order:
     """What a caller wants of a model, and until when."""
 
-    channel: Channel
-    model: str
-    #: The packed argument array.
-    args: bytes
-    accepted_at: float
-    #: The model's limit, from the acceptance or the latest progress on.
-    limit_s: float
-    #: When the caller's own time is over; infinite where it named none.
-    due_at: float
-    #: Above this, the caller gets an error instead of the reply.
-    max_reply_bytes: int
+    def __init__(  # noqa: PLR0913, PLR0917 - a record
+        self,
+        channel: Channel,
+        model: str,
+        args: bytes,
+        accepted_at: float,
+        limit_s: float,
+        due_at: float,
+        max_reply_bytes: int,
+    ) -> None:
+        self.channel = channel
+        self.model = model
+        #: The packed argument array.
+        self.args = args
+        self.accepted_at = accepted_at
+        #: The model's limit, from the acceptance or the latest progress on.
+        self.limit_s = limit_s
+        #: When the caller's own time is over; infinite where it named none.
+        self.due_at = due_at
+        #: Above this, the caller gets an error instead of the reply.
+        self.max_reply_bytes = max_reply_bytes
 
 
 class Call(abc.ABC):
     """One accepted call. It is over when its caller has the reply, or can have none."""
 
-    # What is the same for most calls until they end is the class's, and costs a call nothing.
-
-    #: What the gateway's own records of it take for as long as it is open.
-    record_bytes = CALL_BYTES
-    is_over = False
-    #: The wire name of the error that ended it, if one did.
-    error_name = ""
-    #: In the model's queue; the queue's own mark.
-    is_queued = False
-    #: Where its bytes are counted, from its acceptance on.
-    account: Account | None = None
-    #: A worker has had, or has, a part of it.
-    has_begun = False
-    #: Made when the first task comes back; few ever do.
-    _returned: deque[Task] | None = None
-
     def __init__(self, order: Order) -> None:
+        #: What the gateway's own records of it take for as long as it is open.
+        self.record_bytes = CALL_BYTES
+        self.is_over = False
+        #: The wire name of the error that ended it, if one did.
+        self.error_name = ""
+        #: In the model's queue; the queue's own mark.
+        self.is_queued = False
+        #: Where its bytes are counted, from its acceptance on.
+        self.account: Account | None = None
+        #: A worker has had, or has, a part of it.
+        self.has_begun = False
+        #: Made when the first task comes back; few ever do.
+        self._returned: deque[Task] | None = None
         self.channel = order.channel
         self.client = order.channel.key.route[0]
         self.model = order.model

@@ -20,7 +20,7 @@ from zeropool.gateway.unread import Unread
 from zeropool.gateway.watch import Watch
 from zeropool.shared.config import GatewaySettings
 from zeropool.shared.poller import Pollable, Poller
-from zeropool.shared.wire.channel import Route
+from zeropool.shared.wire.records import Route
 
 #: Messages taken from the clients before the first of them go to workers, which can then begin:
 #: with 256, 64 calls in flight moved through gateway and workers as one block.

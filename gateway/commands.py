@@ -6,7 +6,7 @@ import enum
 
 import msgspec
 
-from zeropool.shared.wire.channel import Route
+from zeropool.shared.wire.records import Route
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):

@@ -34,9 +34,10 @@ from zeropool.shared.errors import (
     UnknownMethod,
     ZeropoolError,
 )
-from zeropool.shared.wire.channel import Channel, Route
-from zeropool.shared.wire.event import Event, RemoteFailure
-from zeropool.shared.wire.session import Granted, Lost, Requested, Role, Session
+from zeropool.shared.wire.channel import Channel
+from zeropool.shared.wire.records import Event, RemoteFailure, Route
+from zeropool.shared.wire.session import Role, Session
+from zeropool.shared.wire.signals import Granted, Lost, Requested
 
 #: Routing id, delimiter and payload: a client that is connected itself.
 USUAL_FRAMES = 3

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from itertools import count
 
-import msgspec
-
 from zeropool.gateway.admission import Admission
 from zeropool.gateway.budget import Budget
 from zeropool.gateway.calls import Call, Task
@@ -26,7 +24,8 @@ from zeropool.shared.config import MAX_ROWS, MAX_SPAN_S
 from zeropool.shared.errors import Overloaded, WorkerLost, ZeropoolError
 from zeropool.shared.jobs import Job, Kind, Outcome, Result, Results
 from zeropool.shared.model import ModelInfo
-from zeropool.shared.wire.channel import Channel, ChannelKey, Client
+from zeropool.shared.wire.channel import Channel
+from zeropool.shared.wire.records import ChannelKey, Client
 from zeropool.shared.wire.session import Session
 
 #: A worker is given up when it was silent for this many of the model's limits and the grace. A
@@ -36,20 +35,6 @@ OVERDUE_GRACE_S = 10.0
 # Bound once: looking a member up on its enum costs 0.15 µs on Python 3.11, as much as a call.
 _CALL = Kind.CALL
 _RETURNED = Outcome.RETURNED
-
-
-class Assignment(msgspec.Struct, frozen=True):
-    """Jobs for one worker, to be sent as one message."""
-
-    worker_id: str
-    jobs: list[Job]
-
-
-class Cancellation(msgspec.Struct, frozen=True):
-    """Jobs of one worker for which nobody waits any more."""
-
-    worker_id: str
-    job_ids: list[int]
 
 
 class Dispatcher:
@@ -154,11 +139,11 @@ class Dispatcher:
 
     # Workers
 
-    def dispatch(self, now: float) -> list[Assignment]:
-        """Give waiting calls to workers that can soon start them."""
+    def dispatch(self, now: float) -> dict[str, list[Job]]:
+        """Give waiting calls to workers that can soon start them: jobs by worker id."""
         waiting = self._turns.waiting(self.queues.values())
         if not waiting and not self._suspects.tasks:
-            return []
+            return {}
         jobs: dict[str, list[Job]] = {}
         if self._suspects.tasks:
             for task, worker in self._suspects.placed(self._fleet, now):
@@ -166,7 +151,7 @@ class Dispatcher:
                 jobs.setdefault(worker.worker_id, []).append(job)
         for queue in waiting:
             self._dispatch_model(queue, jobs, now)
-        return [Assignment(worker_id, batch) for worker_id, batch in jobs.items()]
+        return jobs
 
     def _dispatch_model(self, queue: CallQueue, jobs: dict[str, list[Job]], now: float) -> None:
         workers = self._fleet.holding(queue.info.qualified_name)
@@ -353,10 +338,9 @@ class Dispatcher:
         """There is something for `take_cancellations`."""
         return bool(self._cancellations)
 
-    def take_cancellations(self) -> list[Cancellation]:
-        """Jobs that workers need not start any more."""
-        cancellations = [Cancellation(*entry) for entry in self._cancellations.items()]
-        self._cancellations.clear()
+    def take_cancellations(self) -> dict[str, list[int]]:
+        """Ids of jobs that workers need not start any more, by worker id."""
+        cancellations, self._cancellations = self._cancellations, {}
         return cancellations
 
     # The one place where calls end

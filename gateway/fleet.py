@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from zeropool.shared.jobs import Register
 
@@ -33,41 +32,54 @@ class WorkerState(enum.Enum):
 
 
 # Bound once: looking a member up on its enum costs 0.15 µs on Python 3.11, as much as a call.
+_CONNECTING = WorkerState.CONNECTING
 _READY = WorkerState.READY
 
 
-@dataclass(slots=True)
 class Worker:
     """One incarnation of a worker process."""
 
-    worker_id: str
-    endpoint: str
-    models: tuple[str, ...]
-    #: Most unanswered rows that it wants to hold.
-    credit: int
-    pid: int
-    host: str
-    #: The worker's name for its connection to this gateway.
-    link: int
-    registered_at: float
-    heard_at: float
-    state: WorkerState = WorkerState.CONNECTING
-    held_rows: int = 0
-    backlog_s: float = 0.0
-    #: When it last sent a result, or went from idle to busy.
-    progress_at: float = 0.0
-    answered_rows: int = 0
-    busy_s: float = 0.0
-    #: Which of its registrations was heard last.
-    serial: int = 0
-    #: Number of its Results up to which all were seen, and those that were seen beyond a gap.
-    seen: int = 0
-    ahead: set[int] = field(default_factory=set)
+    def __init__(  # noqa: PLR0913, PLR0917 - a record
+        self,
+        worker_id: str,
+        endpoint: str,
+        models: tuple[str, ...],
+        credit: int,
+        pid: int,
+        host: str,
+        link: int,
+        registered_at: float,
+        heard_at: float,
+        state: WorkerState = _CONNECTING,
+    ) -> None:
+        self.worker_id = worker_id
+        self.endpoint = endpoint
+        self.models = models
+        #: Most unanswered rows that it wants to hold.
+        self.credit = credit
+        self.pid = pid
+        self.host = host
+        #: The worker's name for its connection to this gateway.
+        self.link = link
+        self.registered_at = registered_at
+        self.heard_at = heard_at
+        self.state = state
+        self.held_rows = 0
+        self.backlog_s = 0.0
+        #: When it last sent a result, or went from idle to busy.
+        self.progress_at = 0.0
+        self.answered_rows = 0
+        self.busy_s = 0.0
+        #: Which of its registrations was heard last.
+        self.serial = 0
+        #: Number of its Results up to which all were seen, and those that were seen beyond a gap.
+        self.seen = 0
+        self.ahead: set[int] = set()
 
     @classmethod
     def registered(cls, message: Register, now: float) -> Worker:
         """The worker that a message tells of."""
-        return cls(
+        worker = cls(
             message.worker,
             message.endpoint,
             tuple(info.qualified_name for info in message.models),
@@ -77,10 +89,11 @@ class Worker:
             message.link,
             registered_at=now,
             heard_at=now,
-            # What it sent before, to a gateway that had given it up, is of no use any more.
-            seen=message.last,
-            serial=message.serial,
         )
+        # What it sent before, to a gateway that had given it up, is of no use any more.
+        worker.seen = message.last
+        worker.serial = message.serial
+        return worker
 
     def __repr__(self) -> str:
         return (

@@ -10,8 +10,9 @@ import math
 
 from zeropool.gateway.budget import CALL_BYTES, Account, Budget
 from zeropool.shared.errors import Overloaded
-from zeropool.shared.wire.channel import Channel, ChannelKey
-from zeropool.shared.wire.session import Requested
+from zeropool.shared.wire.channel import Channel
+from zeropool.shared.wire.records import ChannelKey
+from zeropool.shared.wire.signals import Requested
 
 #: As many as may wait for one model by default: here, nobody knows the models' own limits.
 MAX_CALLS = 10_000

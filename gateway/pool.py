@@ -233,13 +233,13 @@ class Pool:
         commands, self._commands = self._commands, []
         # First what is cancelled: a job that is taken back may go to the same worker again.
         if self._dispatcher.has_cancellations:
-            for cancellation in self._dispatcher.take_cancellations():
-                frame = jobs.encode(jobs.Cancel(self._incarnation, cancellation.job_ids))
-                commands.append(Tell(cancellation.worker_id, frame))
-        for assignment in self._dispatcher.dispatch(now):
-            seen = self._fleet.seen_of(assignment.worker_id)
-            frame = jobs.encode(jobs.Jobs(self._incarnation, assignment.jobs, seen))
-            commands.append(Tell(assignment.worker_id, frame))
+            for worker_id, job_ids in self._dispatcher.take_cancellations().items():
+                frame = jobs.encode(jobs.Cancel(self._incarnation, job_ids))
+                commands.append(Tell(worker_id, frame))
+        for worker_id, batch in self._dispatcher.dispatch(now).items():
+            seen = self._fleet.seen_of(worker_id)
+            frame = jobs.encode(jobs.Jobs(self._incarnation, batch, seen))
+            commands.append(Tell(worker_id, frame))
         return commands
 
     def _log(self, note: Note, **fields: object) -> None:

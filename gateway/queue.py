@@ -18,7 +18,7 @@ from zeropool.gateway.calls import Call
 from zeropool.gateway.fleet import MAX_BACKLOG_S
 from zeropool.gateway.tally import Tally
 from zeropool.shared.model import ModelInfo
-from zeropool.shared.wire.channel import Client
+from zeropool.shared.wire.records import Client
 
 #: What is kept of the sums of time and rows at each batch. Their quotient is the pace: a batch
 #: counts by its rows, so that small ones, which cost more for each, do not hide what large ones do.

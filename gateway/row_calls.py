@@ -31,10 +31,11 @@ class _Rows(Call):
     ``task_rows`` says how many rows the next task is to have.
     """
 
-    kind: Kind
-
-    def __init__(self, order: Order, rows: RowCursor, *, task_rows: Callable[[], int]) -> None:
+    def __init__(
+        self, order: Order, kind: Kind, rows: RowCursor, *, task_rows: Callable[[], int]
+    ) -> None:
         super().__init__(order)
+        self._kind = kind
         self._rows = rows
         self._task_rows = task_rows
         self._missing = rows.total
@@ -53,7 +54,7 @@ class _Rows(Call):
     def _fresh(self, job_id: int) -> Task:
         count = min(self._task_rows(), self._rows.left)
         first_index = self._rows.total - self._rows.left
-        return Task(job_id, self, self.kind, self._rows.next_rows(count), count, first_index)
+        return Task(job_id, self, self._kind, self._rows.next_rows(count), count, first_index)
 
     def _forget(self) -> None:
         self._rows.discard()
@@ -65,10 +66,8 @@ class _Rows(Call):
 class Batch(_Rows):
     """`Q_predict_batch(rows)`: split over the workers, answered as one value in the rows' order."""
 
-    kind = Kind.ROWS
-
     def __init__(self, order: Order, rows: RowCursor, *, task_rows: Callable[[], int]) -> None:
-        super().__init__(order, rows, task_rows=task_rows)
+        super().__init__(order, Kind.ROWS, rows, task_rows=task_rows)
         self._reply_bytes = 0
         self._bodies: dict[int, bytes] = {}
         self._errors: list[tuple[int, RowError]] = []
@@ -119,12 +118,10 @@ class Stream(_Rows):
     that waits for credit.
     """
 
-    kind = Kind.ITEMS
-
     def __init__(
         self, order: Order, rows: RowCursor, *, task_rows: Callable[[], int], idle_s: float
     ) -> None:
-        super().__init__(order, rows, task_rows=task_rows)
+        super().__init__(order, Kind.ITEMS, rows, task_rows=task_rows)
         self._idle_s = idle_s
         self._args_bytes = self.held_bytes
         self._flying_rows = 0

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
 
-from zeropool.shared.wire.channel import Route
+from zeropool.shared.wire.records import Route
 
 #: How long to leave a full connection alone at first: a client that reads is soon done with some.
 FIRST_RETRY_S = 0.001

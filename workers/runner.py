@@ -13,7 +13,8 @@ import msgspec
 from zeropool.shared.errors import CallerError, CapacityError, DeadlineExceeded, ZeropoolError
 from zeropool.shared.jobs import Job, Kind, Outcome, Result, RowError
 from zeropool.shared.wire import event as wire
-from zeropool.shared.wire.event import MessageIds, RemoteFailure
+from zeropool.shared.wire.event import MessageIds
+from zeropool.shared.wire.records import NIL, RemoteFailure
 from zeropool.workers.batcher import Batch
 from zeropool.workers.failures import describe
 from zeropool.workers.models import LoadedModel, has_errors
@@ -136,7 +137,7 @@ class Runner:
                 failure = encoded
             name, message, _ = describe(encoded, job.model)
             errors.append(RowError(offset, name, message))
-            bodies.append(wire.NIL)
+            bodies.append(NIL)
         if failure is not None:
             self._on_failure(job, failure)
         if job.kind is _ROWS:

@@ -9,17 +9,10 @@ from __future__ import annotations
 import enum
 from collections import deque
 
-import msgspec
-
 from zeropool.shared.wire.event import SEPARATE_CREDIT_SINCE
 from zeropool.shared.wire.flow import ReadWindow, SendCredit
 from zeropool.shared.wire.heartbeat import Pulse
-
-#: The frames that lead back to a peer: its routing id, and those of any devices between.
-Route = tuple[bytes, ...]
-#: The first of these frames, by which the socket knows a connection. It alone says who a client is:
-#: the frames after it are the peer's own words, and whoever makes them up must gain nothing.
-Client = bytes
+from zeropool.shared.wire.records import ChannelKey, Client
 
 
 class State(enum.Enum):
@@ -37,32 +30,26 @@ _FINISHING = State.FINISHING
 _CLOSED = State.CLOSED
 
 
-class ChannelKey(msgspec.Struct, frozen=True, gc=False):
-    """What tells channels apart: the peer, and the id with its msgpack type."""
-
-    route: Route
-    channel_id: bytes
-
-
-class Channel(msgspec.Struct):
+class Channel:
     """One end of one channel. Times are monotonic seconds."""
 
-    key: ChannelKey
-    version: int
-    pulse: Pulse
-    beat_at: float
-    credit: SendCredit = msgspec.field(default_factory=SendCredit)
-    state: State = _OPEN
-    #: Data events without credit, oldest first; made when the first one has to wait.
-    waiting: deque[bytes] | None = None
-    #: Own heartbeats since the terminal event began to wait for credit.
-    finishing_beats: int = 0
-    #: What the terminal event costs for as long as it waits; the session's own mark.
-    parked_bytes: int = 0
-    #: Client role only: what the server is allowed to send.
-    window: ReadWindow | None = None
-    #: Client role only: set by the first answer, which fixes the pattern of the call.
-    is_stream: bool = False
+    def __init__(self, key: ChannelKey, version: int, pulse: Pulse, beat_at: float) -> None:
+        self.key = key
+        self.version = version
+        self.pulse = pulse
+        self.beat_at = beat_at
+        self.credit = SendCredit()
+        self.state = _OPEN
+        #: Data events without credit, oldest first; made when the first one has to wait.
+        self.waiting: deque[bytes] | None = None
+        #: Own heartbeats since the terminal event began to wait for credit.
+        self.finishing_beats = 0
+        #: What the terminal event costs for as long as it waits; the session's own mark.
+        self.parked_bytes = 0
+        #: Client role only: what the server is allowed to send.
+        self.window: ReadWindow | None = None
+        #: Client role only: set by the first answer, which fixes the pattern of the call.
+        self.is_stream = False
 
     @property
     def client(self) -> Client:

@@ -16,6 +16,7 @@ import msgpack
 import msgspec
 
 from zeropool.shared.errors import ProtocolError
+from zeropool.shared.wire.records import NIL, Event, Header, RemoteFailure
 
 PROTOCOL_VERSION = 3
 #: A request without ``v`` comes from a v1 peer (zerorpc-python 0.6.3, events.py).
@@ -47,8 +48,6 @@ MAX_NUMBER_BYTES = 9
 #: A header holds three entries and middleware context (trace ids and the like).
 MAX_HEADER_ENTRIES = 64
 
-#: msgpack's nil: the arguments of STREAM_DONE.
-NIL = b"\xc0"
 _HEX_DIGITS = 16
 
 #: What may come out of a decoder that is fed hostile bytes (measured with msgpack 1.2.4).
@@ -63,38 +62,7 @@ DECODE_ERRORS = (
 )
 
 
-class Event(msgspec.Struct, frozen=True, gc=False):
-    """A decoded event. ``message_id``, ``response_to`` and ``args`` are msgpack bytes."""
-
-    message_id: bytes
-    #: Empty: the event opens a channel.
-    response_to: bytes
-    version: int
-    name: str
-    args: bytes
-    #: Zeropool's header extension: seconds that the caller will wait.
-    timeout_s: float | None = None
-
-
-class RemoteFailure(msgspec.Struct, frozen=True, gc=False):
-    """What an ERR event says. A v1 peer fills only ``message``."""
-
-    name: str
-    message: str
-    traceback: str
-
-
-class _Header(msgspec.Struct, gc=False):
-    """The header's entries that mean something here; all others are middleware context."""
-
-    message_id: msgspec.Raw = msgspec.Raw(b"")
-    response_to: msgspec.Raw = msgspec.Raw(NIL)
-    # Raw, because anything may stand there, of any size: _number() builds only what is a number.
-    v: msgspec.Raw = msgspec.Raw(NIL)
-    timeout_s: msgspec.Raw = msgspec.Raw(NIL)
-
-
-_FAST = msgspec.msgpack.Decoder(tuple[_Header, str, msgspec.Raw])
+_FAST = msgspec.msgpack.Decoder(tuple[Header, str, msgspec.Raw])
 
 
 def decode_event(payload: bytes) -> Event:
@@ -110,7 +78,7 @@ def decode_event(payload: bytes) -> Event:
     return _event(header, name, bytes(args))
 
 
-def _event(header: _Header, name: str, args: bytes) -> Event:
+def _event(header: Header, name: str, args: bytes) -> Event:
     message_id = bytes(header.message_id)
     response_to = bytes(header.response_to)
     if not message_id or message_id == NIL:
@@ -155,7 +123,7 @@ def _number(packed: bytes) -> int | float | None:
 
 
 _PACKED_VERSION = msgspec.msgpack.encode(PROTOCOL_VERSION)
-_HEADER = msgspec.msgpack.Decoder(_Header)
+_HEADER = msgspec.msgpack.Decoder(Header)
 #: A type byte and a 32-bit length.
 _MAX_NAME_HEAD_BYTES = 5
 

@@ -6,18 +6,19 @@ Source: zerorpc-python 0.6.3, bufferedchannel.py.
 
 from __future__ import annotations
 
-import msgspec
-
 #: Each side may send one data event before it is granted any.
 INITIAL_CREDIT = 1
 #: bufferedchannel.py: slots a reader reserves.
 DEFAULT_SLOTS = 100
 
 
-class SendCredit(msgspec.Struct, gc=False):
+class SendCredit:
     """What the peer allows us to send. Grants add up, also negative ones; none is discarded."""
 
-    available: int = INITIAL_CREDIT
+    __slots__ = ("available",)
+
+    def __init__(self) -> None:
+        self.available = INITIAL_CREDIT
 
     def grant(self, slots: int) -> None:
         """Add what the peer granted."""
@@ -31,11 +32,14 @@ class SendCredit(msgspec.Struct, gc=False):
         return True
 
 
-class ReadWindow(msgspec.Struct, gc=False):
+class ReadWindow:
     """What we allow the peer to send: granted when the consumer reads, never before."""
 
-    slots: int = DEFAULT_SLOTS
-    reserved: int = INITIAL_CREDIT
+    __slots__ = ("reserved", "slots")
+
+    def __init__(self, slots: int = DEFAULT_SLOTS, reserved: int = INITIAL_CREDIT) -> None:
+        self.slots = slots
+        self.reserved = reserved
 
     def arrived(self) -> None:
         """A data event used one of the reserved slots."""

@@ -6,8 +6,6 @@ Source: zerorpc-python 0.6.3, heartbeat.py.
 
 from __future__ import annotations
 
-import msgspec
-
 #: heartbeat.py: freq=5, the default of every known peer.
 BEAT_INTERVAL_S = 5.0
 #: heartbeat.py gives up after 2 intervals; twice that forgives a peer that was paused.
@@ -16,15 +14,18 @@ LOST_AFTER_BEATS = 4
 MIN_PATIENCE_S = LOST_AFTER_BEATS * BEAT_INTERVAL_S
 
 
-class Pulse(msgspec.Struct, gc=False):
+class Pulse:
     """Heartbeats heard from a peer that chooses its own interval, or none at all.
 
     A peer that has never sent one is never lost: `heartbeat=None` is a legal client.
     """
 
-    since: float
-    heard_at: float | None = None
-    longest_gap_s: float = 0.0
+    __slots__ = ("heard_at", "longest_gap_s", "since")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.heard_at: float | None = None
+        self.longest_gap_s = 0.0
 
     def heard(self, now: float) -> None:
         """Take note of a heartbeat; the longest gap so far stands for the peer's interval."""

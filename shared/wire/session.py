@@ -12,14 +12,23 @@ from __future__ import annotations
 import enum
 from collections import Counter, OrderedDict
 
-import msgspec
-
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.wire import event as wire
-from zeropool.shared.wire.channel import Channel, ChannelKey, Client, Route, State
-from zeropool.shared.wire.event import Event, MessageIds, RemoteFailure
+from zeropool.shared.wire.channel import Channel, State
+from zeropool.shared.wire.event import MessageIds
 from zeropool.shared.wire.flow import DEFAULT_SLOTS, ReadWindow
 from zeropool.shared.wire.heartbeat import BEAT_INTERVAL_S, Pulse
+from zeropool.shared.wire.records import NIL, ChannelKey, Client, Event, RemoteFailure, Route
+from zeropool.shared.wire.signals import (
+    Answered,
+    Ended,
+    Failed,
+    Granted,
+    Item,
+    Lost,
+    Requested,
+    Signal,
+)
 
 #: heartbeat.py counts two intervals from its first tick, which is one after the call.
 SERVER_LOST_AFTER_BEATS = 3
@@ -52,56 +61,6 @@ class Drop(enum.Enum):
     UNEXPECTED = "unexpected"
     #: Not an incoming event: the reply to a peer that grants no credit for its many replies.
     UNCLAIMED = "reply_unclaimed"
-
-
-class Requested(msgspec.Struct, frozen=True):
-    """Server role: a peer opened a channel."""
-
-    channel: Channel
-    event: Event
-
-
-class Granted(msgspec.Struct, frozen=True):
-    """The peer granted credit; what waited for it is already on its way."""
-
-    channel: Channel
-
-
-class Lost(msgspec.Struct, frozen=True):
-    """The peer fell silent or vanished; the channel is closed."""
-
-    channel: Channel
-    silent_for_s: float
-
-
-class Answered(msgspec.Struct, frozen=True):
-    """Client role: the call ended well. ``args`` is the packed argument array."""
-
-    channel: Channel
-    args: bytes
-
-
-class Failed(msgspec.Struct, frozen=True):
-    """Client role: the server answered with an error."""
-
-    channel: Channel
-    failure: RemoteFailure
-
-
-class Item(msgspec.Struct, frozen=True):
-    """Client role: one item of a stream, as msgpack bytes."""
-
-    channel: Channel
-    value: bytes
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """Client role: the stream is complete."""
-
-    channel: Channel
-
-
-Signal = Requested | Granted | Lost | Answered | Failed | Item | Ended
 
 
 class Session:
@@ -253,7 +212,7 @@ class Session:
 
     def end_stream(self, channel: Channel) -> None:
         """Server role: the stream is complete."""
-        payload = wire.encode_reply(self.ids(), channel.key.channel_id, wire.STREAM_DONE, wire.NIL)
+        payload = wire.encode_reply(self.ids(), channel.key.channel_id, wire.STREAM_DONE, NIL)
         self.finish(channel, payload)
 
     def answer(self, channel: Channel, value: bytes) -> None:

@@ -11,6 +11,7 @@ from zeropool.shared import jobs
 from zeropool.shared.jobs import Job, Kind, Outcome, Result, RowError
 from zeropool.shared.model import ModelInfo
 from zeropool.shared.wire import event as wire
+from zeropool.shared.wire.records import NIL
 
 CAPTURES = Path(__file__).parents[1] / "captures"
 
@@ -55,7 +56,7 @@ def crafted_events(channel: bytes = b"\xa11") -> list[bytes]:
         wire.encode_more(b"\xa1m", pack(4), 10),
         wire.encode_ok(b"\xa1o", channel, pack({"a": [1, 2]})),
         wire.encode_reply(b"\xa1s", channel, wire.STREAM, pack(5)),
-        wire.encode_reply(b"\xa1d", channel, wire.STREAM_DONE, wire.NIL),
+        wire.encode_reply(b"\xa1d", channel, wire.STREAM_DONE, NIL),
         wire.encode_reply(b"\xa1e", channel, wire.ERR, pack(["A", "b", "c"])),
     ]
 

@@ -24,8 +24,10 @@ from zeropool.shared.arguments import arguments, check_count
 from zeropool.shared.errors import ConfigError, InvalidInput, ProtocolError, WrongArguments
 from zeropool.shared.wire import event as wire
 from zeropool.shared.wire.channel import Channel
-from zeropool.shared.wire.event import MessageIds, RemoteFailure
-from zeropool.shared.wire.session import Requested, Role, Session
+from zeropool.shared.wire.event import MessageIds
+from zeropool.shared.wire.records import Event, RemoteFailure
+from zeropool.shared.wire.session import Role, Session
+from zeropool.shared.wire.signals import Requested
 from zeropool.workers.validation import CompiledSchema, compile_schema
 
 #: Deeper than this, decoders may refuse what others still read.
@@ -74,7 +76,7 @@ class EventTarget(Target):
         if event.response_to:
             return
         again = wire.encode_request(event.message_id, event.name, event.args, event.timeout_s)
-        if wire.decode_event(again) != wire.Event(
+        if wire.decode_event(again) != Event(
             event.message_id, b"", wire.PROTOCOL_VERSION, event.name, event.args, event.timeout_s
         ):
             raise Fault("does not come back as it was")

@@ -18,10 +18,12 @@ from request import Request
 from scenario import Kind
 
 from zeropool.shared.wire import event as wire
-from zeropool.shared.wire.channel import Channel, Route
+from zeropool.shared.wire.channel import Channel
 from zeropool.shared.wire.event import MessageIds
 from zeropool.shared.wire.flow import ReadWindow
-from zeropool.shared.wire.session import Answered, Ended, Failed, Item, Lost, Role, Session, Signal
+from zeropool.shared.wire.records import Route
+from zeropool.shared.wire.session import Role, Session
+from zeropool.shared.wire.signals import Answered, Ended, Failed, Item, Lost, Signal
 
 if TYPE_CHECKING:
     from world import World

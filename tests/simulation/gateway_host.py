@@ -19,8 +19,8 @@ from zeropool.gateway.core import Gateway
 from zeropool.gateway.unread import Unread
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.wire import event as wire
-from zeropool.shared.wire.channel import Route
 from zeropool.shared.wire.event import MessageIds
+from zeropool.shared.wire.records import Route
 
 if TYPE_CHECKING:
     from client_host import Wire

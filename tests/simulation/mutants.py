@@ -158,9 +158,9 @@ def _always(value: Any) -> Callable[[Any], Any]:
 
 
 def _forget_cancellations(_: Any) -> Any:
-    def take_cancellations(self: Dispatcher) -> list[Any]:
+    def take_cancellations(self: Dispatcher) -> dict[str, list[int]]:
         self._cancellations.clear()
-        return []
+        return {}
 
     return take_cancellations
 

@@ -19,7 +19,7 @@ from zeropool.shared import jobs
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.jobs import Outcome
 from zeropool.shared.wire import event as wire
-from zeropool.shared.wire.channel import ChannelKey, Route
+from zeropool.shared.wire.records import ChannelKey, Event, Route
 from zeropool.shared.wire.session import Drop
 
 unpack = msgspec.msgpack.decode
@@ -102,7 +102,7 @@ class Oracle:
 
     # The client port
 
-    def arrives(self, route: Route, event: wire.Event, request: Request | None, now: float) -> None:
+    def arrives(self, route: Route, event: Event, request: Request | None, now: float) -> None:
         """The gateway takes an event from a client; ``request`` is what it asks for, if it does."""
         if event.response_to:
             key = ChannelKey(route, event.response_to)
@@ -180,7 +180,7 @@ class Oracle:
         else:
             raise Broken(f"{request} got {event.name}")
 
-    def _ends(self, request: Request, event: wire.Event, now: float) -> None:
+    def _ends(self, request: Request, event: Event, now: float) -> None:
         request.terminal = event.name
         if event.name == wire.OK:
             self.counts["answers"] += 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from scenario import Kind, ModelPlan
 
-from zeropool.shared.wire.event import RemoteFailure
+from zeropool.shared.wire.records import RemoteFailure
 
 INVALID = "MLModelSchemaValidationException"
 RAISED = "ArithmeticError"

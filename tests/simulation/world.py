@@ -16,7 +16,7 @@ from request import Broken, Request, Row, Trait
 from scenario import Kind, ModelPlan, Scenario, draw
 from worker_host import WorkerHost
 
-from zeropool.shared.wire.channel import Route
+from zeropool.shared.wire.records import Route
 
 #: How often the settling world is looked at.
 LOOK_S = 0.25

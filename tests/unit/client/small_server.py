@@ -14,8 +14,9 @@ import msgspec
 import zmq
 
 from zeropool.shared.wire import event as wire
-from zeropool.shared.wire.event import RemoteFailure
-from zeropool.shared.wire.session import Granted, Requested, Role, Session
+from zeropool.shared.wire.records import RemoteFailure
+from zeropool.shared.wire.session import Role, Session
+from zeropool.shared.wire.signals import Granted, Requested
 
 #: Nothing in these tests takes so long, unless it is broken.
 PATIENCE_S = 10.0

@@ -7,7 +7,7 @@ from zeropool.client.batch import PIECES_IN_FLIGHT, Batch, batch_of
 from zeropool.client.call import Answered, Expired, Failed, Lost
 from zeropool.client.making import Maker, Manner
 from zeropool.client.tables import rows_of
-from zeropool.shared.wire.event import RemoteFailure
+from zeropool.shared.wire.records import RemoteFailure
 
 pack = msgspec.msgpack.encode
 unpack = msgspec.msgpack.decode

@@ -12,7 +12,7 @@ from zeropool.client.retry import RetryPolicy, Tries
 from zeropool.client.zmtp import GREETING, Zmtp, frame_message
 from zeropool.shared.errors import Overloaded
 from zeropool.shared.wire import event as wire
-from zeropool.shared.wire.event import RemoteFailure
+from zeropool.shared.wire.records import RemoteFailure
 
 READY = b"\x04\x06\x05READY"
 pack = msgspec.msgpack.encode

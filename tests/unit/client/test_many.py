@@ -10,7 +10,7 @@ from zeropool.client.making import Maker, Manner
 from zeropool.client.many import Many, Progress, many_of
 from zeropool.client.retry import RetryPolicy
 from zeropool.client.window import Order, Window
-from zeropool.shared.wire.event import RemoteFailure
+from zeropool.shared.wire.records import RemoteFailure
 
 pack = msgspec.msgpack.encode
 MAKER = Maker("m_predict", 2.0, None)

@@ -3,7 +3,7 @@
 import pytest
 
 from zeropool.client.retry import RetryPolicy, Tries
-from zeropool.shared.wire.event import RemoteFailure
+from zeropool.shared.wire.records import RemoteFailure
 
 POLICY = RetryPolicy(models=frozenset({"iris"}), first_wait_s=0.1, longest_wait_s=2.0)
 

@@ -20,8 +20,9 @@ from zeropool.shared import jobs
 from zeropool.shared.jobs import Job, Kind, Outcome, Result, RowError
 from zeropool.shared.model import ModelInfo
 from zeropool.shared.wire import event as wire
-from zeropool.shared.wire.channel import Channel, ChannelKey
+from zeropool.shared.wire.channel import Channel
 from zeropool.shared.wire.heartbeat import Pulse
+from zeropool.shared.wire.records import ChannelKey
 
 pack = msgspec.msgpack.encode
 unpack = msgspec.msgpack.decode

@@ -7,8 +7,9 @@ from gateway_world import batch, channel, model_info, pack, unary
 
 from zeropool.gateway.fleet import MAX_BACKLOG_S
 from zeropool.gateway.queue import MAX_IDLE_LINES, CallQueue
-from zeropool.shared.wire.channel import Channel, ChannelKey
+from zeropool.shared.wire.channel import Channel
 from zeropool.shared.wire.heartbeat import Pulse
+from zeropool.shared.wire.records import ChannelKey
 
 ME = b"client"
 

@@ -96,15 +96,15 @@ class DispatcherMachine(RuleBasedStateMachine):
 
     @rule()
     def dispatch(self):
-        for cancelled in self.dispatcher.take_cancellations():
-            for job_id in cancelled.job_ids:
+        for job_ids in self.dispatcher.take_cancellations().values():
+            for job_id in job_ids:
                 held = self.held.get(job_id)
                 if held is not None and not held.call.is_over:
                     # Taken back: the attempt is over.
                     del self.held[job_id]
-        for assignment in self.dispatcher.dispatch(self.now):
-            for job in assignment.jobs:
-                self.sent(assignment.worker_id, job)
+        for worker_id, given in self.dispatcher.dispatch(self.now).items():
+            for job in given:
+                self.sent(worker_id, job)
 
     def sent(self, owner, job):
         assert job.job_id not in self.held, "one task, two workers"

@@ -8,6 +8,7 @@ from zeropool.gateway.tally import MAX_NAME_CHARS, MAX_NAMES, OTHER, TIME_BOUNDS
 from zeropool.shared import jobs
 from zeropool.shared.jobs import Outcome, Result
 from zeropool.shared.wire import event as wire
+from zeropool.shared.wire.records import NIL
 
 
 def test_endless_names_of_exceptions_become_one():
@@ -115,7 +116,7 @@ def test_an_error_that_cannot_be_read_has_the_name_of_all_such_errors(world):
     world.worker_up()
     world.call("double_predict", 1)
     (job,) = world.held["w1"]
-    body = wire.encode_reply(b"\xa1r", job.reply_to, wire.ERR, wire.NIL)
+    body = wire.encode_reply(b"\xa1r", job.reply_to, wire.ERR, NIL)
     world.from_worker(
         jobs.Results("w1", "gw1", [Result(job.job_id, job.attempt, Outcome.ERROR, body)])
     )

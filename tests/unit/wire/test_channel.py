@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from zeropool.shared.wire.channel import Channel, ChannelKey, State
+from zeropool.shared.wire.channel import Channel, State
 from zeropool.shared.wire.heartbeat import Pulse
+from zeropool.shared.wire.records import ChannelKey
 
 
 @pytest.fixture

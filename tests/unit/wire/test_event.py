@@ -12,9 +12,7 @@ from wire_peer import IDS, VALUES, packed, request, unpacked
 
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.wire.event import (
-    Event,
     MessageIds,
-    RemoteFailure,
     decode_credit,
     decode_event,
     decode_failure,
@@ -25,6 +23,7 @@ from zeropool.shared.wire.event import (
     encode_reply,
     encode_request,
 )
+from zeropool.shared.wire.records import Event, RemoteFailure
 
 HEAD = b"\x93\x81\xaamessage_id\x01"  # [{"message_id": 1}, …
 CLAIMS_4G_ENTRIES = b"\xdd\xff\xff\xff\xff"

@@ -5,18 +5,9 @@ from __future__ import annotations
 import pytest
 from wire_peer import beat, event_on, names, packed, request, told, unpacked
 
-from zeropool.shared.wire.event import RemoteFailure
-from zeropool.shared.wire.session import (
-    Answered,
-    Drop,
-    Ended,
-    Failed,
-    Granted,
-    Item,
-    Lost,
-    Role,
-    Session,
-)
+from zeropool.shared.wire.records import RemoteFailure
+from zeropool.shared.wire.session import Drop, Role, Session
+from zeropool.shared.wire.signals import Answered, Ended, Failed, Granted, Item, Lost
 
 SERVER = (b"",)
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from wire_peer import event_on, packed, request, unpacked
 
-from zeropool.shared.wire.event import RemoteFailure
-from zeropool.shared.wire.session import Granted, Requested, Role, Session
+from zeropool.shared.wire.records import RemoteFailure
+from zeropool.shared.wire.session import Role, Session
+from zeropool.shared.wire.signals import Granted, Requested
 
 ROUTES = st.sampled_from([(b"A",), (b"B",), (b"A", b"hop")])
 #: Equal texts of three types, so that ids meet; few, so that they come again.

@@ -7,17 +7,10 @@ from collections import Counter, deque
 import pytest
 from wire_peer import packed, unpacked
 
-from zeropool.shared.wire.event import MessageIds, RemoteFailure
-from zeropool.shared.wire.session import (
-    Answered,
-    Ended,
-    Failed,
-    Item,
-    Lost,
-    Requested,
-    Role,
-    Session,
-)
+from zeropool.shared.wire.event import MessageIds
+from zeropool.shared.wire.records import RemoteFailure
+from zeropool.shared.wire.session import Role, Session
+from zeropool.shared.wire.signals import Answered, Ended, Failed, Item, Lost, Requested
 
 CLIENT, SERVER = (b"client",), (b"server",)
 #: Far more than any exchange below needs in one instant.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from wire_peer import beat, event_on, more, names, packed, request, told, unpacked
 
-from zeropool.shared.wire.event import NIL, RemoteFailure, encode_failure, encode_reply
-from zeropool.shared.wire.session import Drop, Granted, Lost, Requested, Role, Session
+from zeropool.shared.wire.event import encode_failure, encode_reply
+from zeropool.shared.wire.records import NIL, RemoteFailure
+from zeropool.shared.wire.session import Drop, Role, Session
+from zeropool.shared.wire.signals import Granted, Lost, Requested
 
 PEER = (b"peer",)
 OTHER = (b"other",)

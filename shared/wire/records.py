@@ -1,0 +1,56 @@
+"""What travels between the parts of the wire protocol: plain records, compared by value.
+
+Apart from the code that makes them, because that is compiled where there is a compiler, and
+msgspec's classes cannot be.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+#: The frames that lead back to a peer: its routing id, and those of any devices between.
+Route = tuple[bytes, ...]
+#: The first of these frames, by which the socket knows a connection. It alone says who a client is:
+#: the frames after it are the peer's own words, and whoever makes them up must gain nothing.
+Client = bytes
+
+#: msgpack's nil: the arguments of STREAM_DONE.
+NIL = b"\xc0"
+
+
+class ChannelKey(msgspec.Struct, frozen=True, gc=False):
+    """What tells channels apart: the peer, and the id with its msgpack type."""
+
+    route: Route
+    channel_id: bytes
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """A decoded event. ``message_id``, ``response_to`` and ``args`` are msgpack bytes."""
+
+    message_id: bytes
+    #: Empty: the event opens a channel.
+    response_to: bytes
+    version: int
+    name: str
+    args: bytes
+    #: Zeropool's header extension: seconds that the caller will wait.
+    timeout_s: float | None = None
+
+
+class RemoteFailure(msgspec.Struct, frozen=True, gc=False):
+    """What an ERR event says. A v1 peer fills only ``message``."""
+
+    name: str
+    message: str
+    traceback: str
+
+
+class Header(msgspec.Struct, gc=False):
+    """The header's entries that mean something here; all others are middleware context."""
+
+    message_id: msgspec.Raw = msgspec.Raw(b"")
+    response_to: msgspec.Raw = msgspec.Raw(NIL)
+    # Raw, because anything may stand there, of any size: _number() builds only what is a number.
+    v: msgspec.Raw = msgspec.Raw(NIL)
+    timeout_s: msgspec.Raw = msgspec.Raw(NIL)
