@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable
 from typing import cast
 
 from zeropool.client.call import Call
-from zeropool.client.core import Connect, Core
+from zeropool.client.commands import Connect
+from zeropool.client.core import Core
 from zeropool.client.link import Link
 from zeropool.shared.endpoints import Ipc, parse
 

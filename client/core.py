@@ -26,9 +26,8 @@ from __future__ import annotations
 
 import math
 
-import msgspec
-
 from zeropool.client.call import Call, Expired, Failed, Lost
+from zeropool.client.commands import Command, Connect, HangUp
 from zeropool.client.link import Link, State
 from zeropool.client.vigil import Vigil
 from zeropool.client.waiting import MAX_UNSENT_BYTES, Waiting
@@ -43,21 +42,6 @@ AVOID_DRAINING_S = 2.0
 #: Nothing was lost yet that came and went within this time; looking costs a system call.
 FRESH_S = 0.001
 CLOSED = Lost("the client was closed")
-
-
-class Connect(msgspec.Struct, frozen=True):
-    """Connect to the link's endpoint."""
-
-    link: Link
-
-
-class HangUp(msgspec.Struct, frozen=True):
-    """Close the link's connection; the core has dropped it already."""
-
-    link: Link
-
-
-Command = Connect | HangUp
 
 
 class Core:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from threading import Lock
 
 from zeropool.client.call import Call
-from zeropool.client.core import Connect, Core
+from zeropool.client.commands import Connect
+from zeropool.client.core import Core
 from zeropool.client.link import State
 from zeropool.client.wires import Arrival, Wire, Wires
 

@@ -20,6 +20,7 @@ from zeropool.shared.errors import DeadlineExceeded, ProtocolError
 from zeropool.shared.wire import event as wire
 from zeropool.shared.wire.event import DECODE_ERRORS, MessageIds
 from zeropool.shared.wire.flow import ReadWindow
+from zeropool.shared.wire.records import AnswerHeader
 
 #: Waits between tries to connect: libzmq's first one is 100 ms, and does not grow.
 FIRST_RECONNECT_S = 0.02
@@ -39,13 +40,7 @@ class State(enum.Enum):
     READY = "ready"
 
 
-class _Header(msgspec.Struct, gc=False):
-    """All that the header of an answer has to say to its caller."""
-
-    response_to: msgspec.Raw = msgspec.Raw(b"")
-
-
-_EVENT = msgspec.msgpack.Decoder(tuple[_Header, str, msgspec.Raw])
+_EVENT = msgspec.msgpack.Decoder(tuple[AnswerHeader, str, msgspec.Raw])
 _OVER_CREDIT = Lost("the server sent more items than it was allowed to")
 
 

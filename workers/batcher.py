@@ -10,10 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import count
-
-import msgspec
 
 from zeropool.shared.jobs import Job, Kind
 
@@ -21,43 +18,56 @@ from zeropool.shared.jobs import Job, Kind
 _CALL = Kind.CALL
 
 
-class Pending(msgspec.Struct, frozen=True, gc=False):
+class Pending:
     """A job that waits. Times are monotonic seconds."""
 
-    job: Job
-    #: The incarnation that sent it and gets the result.
-    gateway: str
-    order: int
-    arrived_at: float
-    deadline_at: float
+    __slots__ = ("arrived_at", "deadline_at", "gateway", "job", "order")
+
+    def __init__(self, job: Job, gateway: str, order: int, arrived_at: float) -> None:
+        self.job = job
+        #: The incarnation that sent it and gets the result.
+        self.gateway = gateway
+        self.order = order
+        self.arrived_at = arrived_at
+        self.deadline_at = arrived_at + job.remaining_s
 
 
-class Batch(msgspec.Struct, frozen=True):
+class Batch:
     """Jobs of one model and one gateway to run now."""
 
-    model: str
-    gateway: str
-    jobs: list[Job]
-    #: Jobs whose time ran out while they waited; they are not to be started.
-    expired: list[Job]
+    __slots__ = ("expired", "gateway", "jobs", "model")
+
+    def __init__(self, model: str, gateway: str, jobs: list[Job], expired: list[Job]) -> None:
+        self.model = model
+        self.gateway = gateway
+        self.jobs = jobs
+        #: Jobs whose time ran out while they waited; they are not to be started.
+        self.expired = expired
+
+    def __repr__(self) -> str:
+        return f"<Batch {self.model} jobs={len(self.jobs)} expired={len(self.expired)}>"
 
 
-@dataclass(frozen=True, slots=True)
 class BatchLimits:
     """How batches of one model are formed."""
 
-    max_rows: int
-    max_wait_s: float
+    __slots__ = ("max_rows", "max_wait_s")
+
+    def __init__(self, max_rows: int, max_wait_s: float) -> None:
+        self.max_rows = max_rows
+        self.max_wait_s = max_wait_s
 
 
-@dataclass(slots=True)
 class _Line:
     """The waiting jobs that may share a batch."""
 
-    model: str
-    gateway: str
-    limits: BatchLimits
-    waiting: deque[Pending] = field(default_factory=deque)
+    __slots__ = ("gateway", "limits", "model", "waiting")
+
+    def __init__(self, model: str, gateway: str, limits: BatchLimits) -> None:
+        self.model = model
+        self.gateway = gateway
+        self.limits = limits
+        self.waiting: deque[Pending] = deque()
 
     def ready_at(self) -> float:
         """When the next batch may start."""
@@ -103,7 +113,7 @@ class Batcher:
             if not is_call:
                 limits = BatchLimits(max_rows=1, max_wait_s=0.0)
             line = self._lines[key] = _Line(job.model, gateway, limits)
-        line.waiting.append(Pending(job, gateway, next(self._order), now, now + job.remaining_s))
+        line.waiting.append(Pending(job, gateway, next(self._order), now))
 
     def next_batch(self, now: float) -> Batch | None:
         """The batch to run now, if one is due."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from zeropool.shared import jobs
 from zeropool.shared.errors import ProtocolError
@@ -28,26 +27,30 @@ CREDIT_BATCHES = 2
 UNHEARD_AFTER_TRIES = 7
 
 
-@dataclass(frozen=True, slots=True)
 class Identity:
     """Who this incarnation of a worker is, and where it takes jobs."""
 
-    worker_id: str
-    endpoint: str
-    pid: int
-    host: str
+    __slots__ = ("endpoint", "host", "pid", "worker_id")
+
+    def __init__(self, worker_id: str, endpoint: str, pid: int, host: str) -> None:
+        self.worker_id = worker_id
+        self.endpoint = endpoint
+        self.pid = pid
+        self.host = host
 
 
-@dataclass(slots=True)
 class _Link:
     """What a worker knows of one of its gateways."""
 
-    number: int
-    endpoint: str
-    registration: Registration
-    outbox: Outbox = field(default_factory=Outbox)
-    #: Results are lost for good: what the gateway has no answer to, may have been started.
-    has_lost: bool = False
+    __slots__ = ("endpoint", "has_lost", "number", "outbox", "registration")
+
+    def __init__(self, number: int, endpoint: str, registration: Registration) -> None:
+        self.number = number
+        self.endpoint = endpoint
+        self.registration = registration
+        self.outbox = Outbox()
+        #: Results are lost for good: what the gateway has no answer to, may have been started.
+        self.has_lost = False
 
     @property
     def gateway(self) -> str:

@@ -54,3 +54,9 @@ class Header(msgspec.Struct, gc=False):
     # Raw, because anything may stand there, of any size: _number() builds only what is a number.
     v: msgspec.Raw = msgspec.Raw(NIL)
     timeout_s: msgspec.Raw = msgspec.Raw(NIL)
+
+
+class AnswerHeader(msgspec.Struct, gc=False):
+    """All that the header of an answer has to say to its caller."""
+
+    response_to: msgspec.Raw = msgspec.Raw(b"")

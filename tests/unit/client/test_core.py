@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from zeropool.client.call import Answered, Call, Ended, Expired, Failed, Lost
-from zeropool.client.core import Connect, Core, HangUp
+from zeropool.client.commands import Connect, HangUp
+from zeropool.client.core import Core
 from zeropool.client.link import State
 from zeropool.client.retry import RetryPolicy, Tries
 from zeropool.client.zmtp import GREETING, Zmtp, frame_message
