@@ -14,35 +14,45 @@ NPM_RIG := tests/interop/node
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
-# One stamp for what `make run` needs, one for what developers need on top.
+# One stamp for what `make run` needs, one for what developers need on top, one for the modules that
+# are compiled: without a compiler they run as they are, and so they do for `make check`.
 RUN_STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
+NATIVE_STAMP := $(VENV)/.compiled
+SOURCES := $(wildcard client/*.py gateway/*.py shared/*.py shared/wire/*.py workers/*.py)
+PURE := ZEROPOOL_PURE=1
 
 $(BIN)/python:
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "make: Python 3.11 or newer is needed; set PYTHON=/path/to/python" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(RUN_STAMP): $(BIN)/python setup.cfg pyproject.toml constraints.txt iris-model/setup.cfg
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable . --editable ./iris-model
+	$(PURE) $(BIN)/pip install --quiet --constraint constraints.txt --editable . --editable ./iris-model
 	@touch $@
 
 $(DEV_STAMP): $(RUN_STAMP)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,check]' --editable './iris-model[test,train]'
+	$(PURE) $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,check]' --editable './iris-model[test,train]'
 	@touch $@
 
-install: $(RUN_STAMP) ## make the virtual environment with everything that `run` needs
+$(NATIVE_STAMP): $(RUN_STAMP) setup.py $(SOURCES)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --no-deps --editable .
+	@$(BIN)/zeropool --version
+	@touch $@
 
-run: $(RUN_STAMP) ## serve the iris model on tcp://127.0.0.1:4242
+install: $(NATIVE_STAMP) ## make the virtual environment with everything that `run` needs
+
+run: $(NATIVE_STAMP) ## serve the iris model on tcp://127.0.0.1:4242
 	@exec $(BIN)/zeropool serve
 
-test: $(DEV_STAMP) ## run all tests
+test: $(DEV_STAMP) $(NATIVE_STAMP) ## run all tests
 	$(BIN)/python -m pytest
+	$(PURE) $(BIN)/python -m pytest -q tests/simulation/test_mutants.py
 	cd iris-model && ../$(BIN)/python -m pytest
 
 check: $(DEV_STAMP) types ## format, lint, types, unit tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -q tests/unit
+	$(PURE) $(BIN)/python -m pytest -q tests/unit
 
 # mypy reads packages by path, and the packages' paths are only made by the installation.
 TREE := build/tree/zeropool
@@ -58,38 +68,38 @@ format: $(DEV_STAMP) ## put the code into form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-interop: $(DEV_STAMP) ## talk with ZeroRPC peers that others wrote
+interop: $(DEV_STAMP) $(NATIVE_STAMP) ## talk with ZeroRPC peers that others wrote
 	$(BIN)/python -m pytest -q tests/interop
 
 # Experiments: `make chaos SEED=7 REQUESTS=300000 KILLS=500 OUT=kills.json`; each option is one of
 # the command, in capitals, and each is left to the experiment where it is not given.
 EXPERIMENT = PYTHONPATH=tests $(BIN)/python -m chaos.$(1) $(foreach option,SEED OUT $(2),$(if $($(option)),--$(shell echo $(option) | tr A-Z_ a-z-) $($(option))))
 
-chaos: $(DEV_STAMP) ## kill, freeze and feed garbage under load: SEED, REQUESTS, KILLS, FREEZES, GARBAGE, HANGS, SECONDS, OUT
+chaos: $(DEV_STAMP) $(NATIVE_STAMP) ## kill, freeze and feed garbage under load: SEED, REQUESTS, KILLS, FREEZES, GARBAGE, HANGS, SECONDS, OUT
 	$(call EXPERIMENT,kills,REQUESTS KILLS FREEZES GARBAGE HANGS SECONDS)
 
-detection: $(DEV_STAMP) ## time from a worker's loss to its job on another: KILLS, LOADED_KILLS, FREEZES
+detection: $(DEV_STAMP) $(NATIVE_STAMP) ## time from a worker's loss to its job on another: KILLS, LOADED_KILLS, FREEZES
 	$(call EXPERIMENT,detection,KILLS LOADED_KILLS FREEZES)
 
-poison: $(DEV_STAMP) ## jobs that kill every worker they meet: DOSES
+poison: $(DEV_STAMP) $(NATIVE_STAMP) ## jobs that kill every worker they meet: DOSES
 	$(call EXPERIMENT,poison,DOSES)
 
-hung: $(DEV_STAMP) ## predictions that hang in C past their hard limit: HANGS, LIMITS
+hung: $(DEV_STAMP) $(NATIVE_STAMP) ## predictions that hang in C past their hard limit: HANGS, LIMITS
 	$(call EXPERIMENT,hung,HANGS LIMITS)
 
-rolls: $(DEV_STAMP) ## roll workers and end gateways under load: ROLLS, GATEWAY_TERMS
+rolls: $(DEV_STAMP) $(NATIVE_STAMP) ## roll workers and end gateways under load: ROLLS, GATEWAY_TERMS
 	$(call EXPERIMENT,rolls,ROLLS GATEWAY_TERMS)
 
-readyz: $(DEV_STAMP) ## time from the last worker's death to 503: DEATHS
+readyz: $(DEV_STAMP) $(NATIVE_STAMP) ## time from the last worker's death to 503: DEATHS
 	$(call EXPERIMENT,readyz,DEATHS)
 
-soak: $(DEV_STAMP) ## slopes of RSS and descriptors under a mixed load: MINUTES
+soak: $(DEV_STAMP) $(NATIVE_STAMP) ## slopes of RSS and descriptors under a mixed load: MINUTES
 	$(call EXPERIMENT,soak,MINUTES)
 
 # Seconds of each phase, or of a campaign, where SECONDS does not say.
 PHASE_S = $(or $(SECONDS),60)
 RESULTS := benchmarks/results/reliability
-overload: $(DEV_STAMP) ## ten times too much load, slow and hostile peers: SECONDS=60 a phase
+overload: $(DEV_STAMP) $(NATIVE_STAMP) ## ten times too much load, slow and hostile peers: SECONDS=60 a phase
 	PYTHONPATH=tests $(BIN)/python -m overload.goodput --seconds $(PHASE_S) --out $(RESULTS)/overload.json
 	PYTHONPATH=tests $(BIN)/python -m overload.slow_readers --out $(RESULTS)/slow_readers.json
 
@@ -100,18 +110,18 @@ $(FUZZ_STAMP): $(DEV_STAMP)
 
 FUZZ := PYTHONPATH=tests:tests/models $(BIN)/python -m
 GUIDED ?= event session client-session arguments rows validation from-worker worker-message worker-entry client-message
-fuzz: $(DEV_STAMP) ## broken inputs for SECONDS=60, on every decoder and on live ports
+fuzz: $(DEV_STAMP) $(NATIVE_STAMP) ## broken inputs for SECONDS=60, on every decoder and on live ports
 	$(FUZZ) fuzz.campaign --seconds $(PHASE_S)
 	$(FUZZ) fuzz.live --inputs 10000
 
-fuzz-full: $(DEV_STAMP) ## as many broken inputs as a release wants: about five minutes
+fuzz-full: $(DEV_STAMP) $(NATIVE_STAMP) ## as many broken inputs as a release wants: about five minutes
 	$(FUZZ) fuzz.campaign --full --out $(RESULTS)/fuzz.json
 	$(FUZZ) fuzz.live --inputs 50000 --out $(RESULTS)/fuzz_live.json
 
 fuzz-guided: $(FUZZ_STAMP) ## coverage-guided, SECONDS=60 for each target
 	for target in $(GUIDED); do $(FUZZ) fuzz.guided $$target --seconds $(PHASE_S) || exit 1; done
 
-simulate: $(DEV_STAMP) ## play SEEDS=2000 of the simulator from FROM=0 on JOBS=2 processes, or tell all of SEED=7
+simulate: $(DEV_STAMP) $(NATIVE_STAMP) ## play SEEDS=2000 of the simulator from FROM=0 on JOBS=2 processes, or tell all of SEED=7
 	@$(BIN)/python tests/simulation/simulate.py --seeds $(or $(SEEDS),2000) --from $(or $(FROM),0) \
 	  --jobs $(or $(JOBS),2) $(foreach option,SEED MUTANT,$(if $($(option)),--$(shell echo $(option) | tr A-Z a-z) $($(option)))) \
 	  $(if $(CHECK_EVERY),--check-every $(CHECK_EVERY))
@@ -120,7 +130,7 @@ simulate: $(DEV_STAMP) ## play SEEDS=2000 of the simulator from FROM=0 on JOBS=2
 BENCH_VENV := .venv-bench
 BENCH_STAMP := $(BENCH_VENV)/.installed
 BENCH_PIP := $(BENCH_VENV)/bin/pip install --quiet --constraint constraints.txt
-$(BENCH_STAMP): setup.cfg pyproject.toml constraints.txt iris-model/setup.cfg benchmarks/requirements.txt
+$(BENCH_STAMP): setup.cfg pyproject.toml constraints.txt setup.py $(SOURCES) iris-model/setup.cfg benchmarks/requirements.txt
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_PIP) --editable . --editable ./iris-model psutil scikit-learn
 	$(BENCH_PIP) --only-binary :all: --requirement benchmarks/requirements.txt || \
@@ -132,14 +142,15 @@ BENCH = $(BENCH_VENV)/bin/python benchmarks/compare.py --rounds $(or $(ROUNDS),3
 bench: $(BENCH_STAMP) ## compare with other servers: ROUNDS=3, SECONDS=2 a point; ADD=1 adds them; ONLY="mosec zeropool-2" writes nothing
 	$(BENCH) $(if $(ONLY),$(ONLY:%=--only %),$(if $(ADD),--add )--output benchmarks/results/peers.json --page docs/benchmarks.md --chart docs/benchmarks.svg)
 
-bench-clients: $(DEV_STAMP) ## compare the clients on one gateway, two minutes: ROUNDS=7, SECONDS=1 a point
+bench-clients: $(DEV_STAMP) $(NATIVE_STAMP) ## compare the clients on one gateway, two minutes: ROUNDS=7, SECONDS=1 a point
 	$(BIN)/python benchmarks/clients.py --rounds $(or $(ROUNDS),7) --seconds $(or $(SECONDS),1) --page docs/benchmarks.md
 
-bench-scaling: $(DEV_STAMP) ## workers, clients, gateways, payloads, rows, three minutes: PARTS="workers rows" writes nothing
+bench-scaling: $(DEV_STAMP) $(NATIVE_STAMP) ## workers, clients, gateways, payloads, rows, three minutes: PARTS="workers rows" writes nothing
 	$(BIN)/python benchmarks/scaling $(if $(PARTS),$(PARTS) --output build/scaling.json,--page docs/benchmarks.md)
 
-bench-footprint: $(DEV_STAMP) ## time to the first answer, imports, memory, half a minute
+bench-footprint: $(DEV_STAMP) $(NATIVE_STAMP) ## time to the first answer, imports, memory, half a minute
 	$(BIN)/python benchmarks/footprint.py --page docs/benchmarks.md
 
 clean: ## remove everything that is made
+	find client gateway shared workers -name '*.so' -delete
 	rm -rf $(VENV) $(BENCH_VENV) build *.egg-info iris-model/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis $(NPM_RIG)/node_modules

@@ -17,7 +17,7 @@ from zeropool.cli.arguments import BadArgument, parse_arguments
 from zeropool.cli.exits import EXIT_CONFIG, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE
 from zeropool.cli.options import OPTION_NAMES, parse
 from zeropool.shared import config as configuration
-from zeropool.shared import logs
+from zeropool.shared import logs, native
 from zeropool.shared.config import Config
 from zeropool.shared.errors import ConfigError, ModelRefused
 
@@ -25,6 +25,8 @@ from zeropool.shared.errors import ConfigError, ModelRefused
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     options = parse(argv)
+    for file in native.outdated():
+        sys.stderr.write(f"zeropool: {file} has changed since it was compiled: `make install`\n")
     try:
         return COMMANDS[options.command](options)
     except BadArgument as error:

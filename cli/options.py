@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zeropool.cli.bench import ranges
 from zeropool.shared import config as configuration
-from zeropool.shared import endpoints
+from zeropool.shared import endpoints, native
 from zeropool.shared.wire.heartbeat import BEAT_INTERVAL_S
 
 #: Options that set a configuration key: the key, and how the option is called in errors.
@@ -110,7 +110,8 @@ class _Version(argparse.Action):
         """Print it, and end."""
         from importlib import metadata  # noqa: PLC0415 - see above
 
-        sys.stdout.write(f"zeropool {metadata.version('zeropool')}\n")
+        form = "compiled" if native.is_used() else "Python source"
+        sys.stdout.write(f"zeropool {metadata.version('zeropool')} ({form})\n")
         parser.exit()
 
 

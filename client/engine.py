@@ -48,18 +48,28 @@ class Engine:
         for wire in self._wires.all:
             while wire.link.has_outgoing and not wire.is_sending and wire.is_connected:
                 with lock:
-                    if wire.is_sending or wire.rest or not self._is_current(wire):
-                        break
-                    wire.is_sending = True
-                    data = wire.link.take_outgoing()
+                    data = self._taken_for(wire)
+                if not data:
+                    break
                 try:
                     wire.send(data)
                 finally:
                     with lock:
-                        wire.is_sending = False
-                        if wire.rest and self._is_current(wire):
-                            self._wires.watch(wire)
-                            self._wires.wake()
+                        self._sent(wire)
+
+    def _taken_for(self, wire: Wire) -> bytes:
+        """What is to be sent now, by the thread that asks; nothing where another one sends."""
+        is_busy = wire.is_sending or bool(wire.rest)
+        if is_busy or not wire.link.has_outgoing or not self._is_current(wire):
+            return b""
+        wire.is_sending = True
+        return wire.link.take_outgoing()
+
+    def _sent(self, wire: Wire) -> None:
+        wire.is_sending = False
+        if wire.rest and self._is_current(wire):
+            self._wires.watch(wire)
+            self._wires.wake()
 
     def wake(self) -> None:
         """Make `poll` return."""

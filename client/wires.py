@@ -87,7 +87,8 @@ class Wire:
     def send_rest(self) -> None:
         """Go on with what did not go; an end of the connection is told by `receive`."""
         with contextlib.suppress(OSError):
-            self.rest = self.rest[self.socket.send(self.rest, _NO_WAITING) :]
+            sent = self.socket.send(self.rest, _NO_WAITING)
+            self.rest = self.rest[sent:]
 
     def connection_error(self) -> str:
         """Why the connection was not made; empty if it was."""

@@ -24,7 +24,7 @@ _COMMAND = 0x04
 _GREETING_BYTES = 64
 _SIGNATURE_END = 9
 _MAJOR_AT = 10
-_MECHANISM = slice(12, 32)
+_MECHANISM_AT, _MECHANISM_END = 12, 32
 _NULL = b"NULL".ljust(20, b"\0")
 _OLDEST_MAJOR = 3
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + _NULL + bytes(32)
@@ -98,7 +98,7 @@ class Zmtp:
         self._check_signature(greeting)
         if greeting[_MAJOR_AT] < _OLDEST_MAJOR:
             raise ProtocolError(f"the server speaks ZMTP {greeting[_MAJOR_AT]}, which is too old")
-        mechanism = greeting[_MECHANISM]
+        mechanism = greeting[_MECHANISM_AT:_MECHANISM_END]
         if mechanism != _NULL:
             name = mechanism.rstrip(b"\0").decode("ascii", "replace")
             raise ProtocolError(f"the server wants the security mechanism {name}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from dataclasses import dataclass, field
 from itertools import count
 
 from zeropool.shared.wire.records import Route
@@ -20,15 +19,17 @@ FIRST_RETRY_S = 0.001
 LAST_RETRY_S = 0.1
 
 
-@dataclass(slots=True)
 class Waiting:
     """What waits for one client."""
 
-    #: When it last took a reply, or the first one had to wait.
-    progress_at: float
-    retry_after_s: float = FIRST_RETRY_S
-    held_bytes: int = 0
-    replies: deque[bytes] = field(default_factory=deque)
+    __slots__ = ("held_bytes", "progress_at", "replies", "retry_after_s")
+
+    def __init__(self, progress_at: float) -> None:
+        #: When it last took a reply, or the first one had to wait.
+        self.progress_at = progress_at
+        self.retry_after_s = FIRST_RETRY_S
+        self.held_bytes = 0
+        self.replies: deque[bytes] = deque()
 
 
 class Unread:

@@ -82,7 +82,7 @@ class Watch:
         # Kept open to be had when there are none left: identities are checked on a copy.
         self._statm = os.open(_STATM, os.O_RDONLY)
         self._spare = os.open(os.devnull, os.O_RDONLY)
-        self._null = os.open(os.devnull, os.O_RDONLY)
+        self._dev_null = os.open(os.devnull, os.O_RDONLY)
 
     def bound(self) -> None:
         """The socket is bound: from here on it is known what its connections look like."""
@@ -93,7 +93,7 @@ class Watch:
         """Watch no longer."""
         self._watched.disable_monitor()
         self.monitor.close()
-        for fd in (self._statm, self._spare, self._null):
+        for fd in (self._statm, self._spare, self._dev_null):
             os.close(fd)
 
     def next_deadline(self) -> float:
@@ -159,7 +159,7 @@ class Watch:
                         return
                     sock.shutdown(socket.SHUT_RDWR)
             finally:
-                os.dup2(self._null, self._spare)
+                os.dup2(self._dev_null, self._spare)
         except OSError:
             # The peer was faster.
             return
@@ -225,7 +225,8 @@ def _received_bytes(descriptors: list[int]) -> dict[int, int]:
             info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RECEIVED_BYTES.size)
             readings[fd] = _RECEIVED_BYTES.unpack(info)[0]
         except (OSError, struct.error):
-            continue
+            # It has just ended, or is not of TCP.
+            pass
         finally:
             sock.detach()
     return readings

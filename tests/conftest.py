@@ -1,18 +1,35 @@
 """Fixtures that more than one kind of test shares."""
 
 import contextlib
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Command, Service
+
+from zeropool.shared import native
+
+native.choose()
+from harness import Command, Service  # noqa: E402 - it imports what may be compiled
 
 # A shell without job control starts what it puts in the background with INT ignored, and every
 # command that a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure() -> None:
+    if not os.environ.get(native.PURE) and (files := native.outdated()):
+        raise pytest.UsageError(
+            f"changed since they were compiled: {', '.join(files)}; "
+            f"`make install`, or {native.PURE}=1"
+        )
+
+
+def pytest_report_header() -> str:
+    return "zeropool: compiled modules" if native.is_used() else "zeropool: Python source"
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,11 @@ TRACEBACK_LIMIT = 20_000
 CHAIN_LIMIT = 5
 ELLIPSIS = "…"
 
-_OUR_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120
+#: Where our frames are: as source, and compiled, as `setup.py` names the files.
+_OUR_FOLDERS = (
+    os.path.dirname(os.path.abspath(__file__)) + os.sep,  # noqa: PTH100, PTH120
+    "zeropool/workers/",
+)
 _HEADER = "Traceback (most recent call last):\n"
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
@@ -109,7 +113,7 @@ def _frames(error: BaseException, method: str) -> str:
 
 
 def _below_ours(frames: TracebackType | None) -> TracebackType | None:
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OUR_FOLDER):
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OUR_FOLDERS):
         frames = frames.tb_next
     return frames
 

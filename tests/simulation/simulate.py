@@ -5,11 +5,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 
-from mutants import MUTANTS
-from play import Tally, play, play_in_processes
+from zeropool.shared import native
+
+if any(argument.startswith("--mutant") for argument in sys.argv):
+    # What is compiled cannot be replaced.
+    os.environ[native.PURE] = "1"
+native.choose()
+
+from mutants import MUTANTS  # noqa: E402 - `choose` comes first
+from play import Tally, play, play_in_processes  # noqa: E402 - the same
 
 #: Failures that are told in full.
 MAX_TOLD = 3

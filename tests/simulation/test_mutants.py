@@ -6,6 +6,12 @@ import pytest
 from mutants import MUTANTS
 from play import play, play_all
 
+from zeropool.shared import native
+
+pytestmark = pytest.mark.skipif(
+    native.is_used(), reason="`make test` runs this on the source: what is compiled stays as it is"
+)
+
 #: A mutant must be caught within so many seeds.
 ENOUGH_SEEDS = 400
 

@@ -13,6 +13,21 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("gateway", "workers", "shared", "client", "cli")
 
+
+def compiled_modules():
+    """The modules that `setup.py` compiles, which is read and not run."""
+    for node in ast.parse((ROOT / "setup.py").read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "NATIVE":
+            native = ast.literal_eval(node.value)
+    return {
+        f"{package}/{module.replace('.', '/')}.py"
+        for package, modules in native.items()
+        for module in modules.split()
+    }
+
+
+COMPILED = compiled_modules()
+
 #: Most lines of a module and of a function; above them it is time to split.
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 50
@@ -55,6 +70,8 @@ ALLOWED_WORLDLY = {
     ),
     "workers/link.py": {"zmq"},
     "shared/poller.py": {"select", "zmq"},
+    # Which files are imported.
+    "shared/native.py": {"os", "pathlib"},
     "workers/alarm.py": {"faulthandler", "signal", "time"},
     # Thread limits are environment variables; the loading time is logged; signals are passed on.
     "workers/start.py": {"logging", "os", "pathlib", "signal", "time"},
@@ -198,6 +215,29 @@ def dangerous_formats(source):
             yield f"{source.path}:{node.lineno}: uses {node.attr}"
 
 
+def miscompiled(source):
+    """What mypyc 2.4 accepts and compiles into something else, in the modules that it compiles."""
+    if source.path not in COMPILED:
+        return
+    for node in ast.walk(source.tree):
+        match node:
+            case ast.ClassDef(name=name, keywords=[_, *_]):
+                yield f"{source.path}: {name}: options of a class are ignored"
+            case ast.ClassDef(name=name, decorator_list=[*decorators]) if any(
+                "dataclass" in ast.unparse(each) for each in decorators
+            ):
+                yield f"{source.path}: {name}: a dataclass is filled by interpreted code"
+            case ast.Slice(lower=lower, upper=upper):
+                bounds = [bound for bound in (lower, upper) if bound is not None]
+                calls = [each for bound in bounds for each in ast.walk(bound)]
+                if any(isinstance(each, ast.Call) and not _is_len(each) for each in calls):
+                    yield f"{source.path}:{bounds[0].lineno}: a call in a slice is made twice"
+
+
+def _is_len(call):
+    return isinstance(call.func, ast.Name) and call.func.id == "len"
+
+
 def too_long(source):
     """Modules and functions that have grown beyond what a person holds in mind."""
     lines = len(source.text.splitlines())
@@ -239,6 +279,7 @@ CHECKS = (
     worldly_imports,
     hidden_effects,
     dangerous_formats,
+    miscompiled,
     too_long,
     undocumented,
     vague_names,
@@ -255,6 +296,11 @@ def test_the_packages_keep_the_rules(check):
 
 def test_the_list_of_shells_names_modules_that_exist():
     assert set(ALLOWED_WORLDLY) <= {source.path for source in sources()}
+
+
+def test_what_is_compiled_is_there():
+    assert {source.path for source in sources()} >= COMPILED
+    assert "gateway/core.py" in COMPILED
 
 
 def test_every_package_is_looked_at():
@@ -287,6 +333,9 @@ OFFENCES = [
     (dangerous_formats, "shared/x.py", "import pickle"),
     (dangerous_formats, "cli/x.py", "def f():\n    from dill import loads"),
     (dangerous_formats, "gateway/x.py", "def f(socket): return socket.recv_pyobj()"),
+    (miscompiled, "gateway/core.py", "class X(Struct, frozen=True):\n    x: int"),
+    (miscompiled, "gateway/core.py", "@dataclass\nclass X:\n    x: int"),
+    (miscompiled, "client/wires.py", "x = y[f() :]"),
     (too_long, "gateway/x.py", "x = 1\n" * (MAX_MODULE_LINES + 1)),
     (too_long, "gateway/x.py", "def f():\n" + "    x = 1\n" * MAX_FUNCTION_LINES),
     (undocumented, "gateway/x.py", "x = 1"),

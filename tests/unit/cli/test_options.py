@@ -10,6 +10,7 @@ import pytest
 from zeropool.cli import call, main, options
 from zeropool.cli.options import OPTION_NAMES
 from zeropool.shared import config as configuration
+from zeropool.shared import native
 from zeropool.shared.config import Config
 from zeropool.shared.errors import ConfigError
 
@@ -126,7 +127,8 @@ def test_the_version_is_that_of_the_distribution(capsys):
     with pytest.raises(SystemExit):
         main.main(["--version"])
 
-    assert capsys.readouterr().out == f"zeropool {metadata.version('zeropool')}\n"
+    form = "compiled" if native.is_used() else "Python source"
+    assert capsys.readouterr().out == f"zeropool {metadata.version('zeropool')} ({form})\n"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,91 @@
+"""Builds Zeropool; all that is fixed stands in setup.cfg.
+
+The modules that every call passes through are compiled with mypyc where there is a C compiler.
+Where there is none the same files run as they are, only slower: that they cannot be compiled ends
+no installation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+#: By package, each of which becomes one library, so that a client does not load a gateway.
+NATIVE = {
+    "shared": (
+        "monitor poller polling wire.channel wire.event wire.flow wire.heartbeat wire.session"
+    ),
+    "gateway": (
+        "admission budget calls clients core deadlines dispatcher fleet ledger link lobby "
+        "placement pool queue row_calls rows server suspects tally turns unread watch"
+    ),
+    "workers": "batcher core link outbox registration runner wear worker",
+    # What users may subclass, and generators that they may leave, are not: neither would work.
+    "client": (
+        "aio_feed aio_flight aio_wires core crew engine flight link results seats vigil waiting "
+        "window wires zmtp"
+    ),
+}
+#: Set to anything: as on a machine without a compiler. The same name does it at run time.
+PURE = "ZEROPOOL_PURE"
+#: The packages as their names say, which the repository has one level higher.
+TREE = Path("build/tree").absolute()
+GENERATED = Path("build/native").absolute()
+#: What mypy needs to know; that the types are right is checked where the dependencies are there.
+OPTIONS = ("--config-file=", "--ignore-missing-imports", "--explicit-package-bases")
+
+
+def extensions() -> list[Extension]:
+    """The compiled modules; none where nobody wants them, or mypyc is not there."""
+    if os.environ.get(PURE):
+        return []
+    try:
+        from mypyc.build import mypycify  # noqa: PLC0415 - it may be missing
+    except ImportError:
+        return []
+    make_tree()
+    groups = [
+        ([source(package, module) for module in modules.split()], f"zeropool.{package}.native")
+        for package, modules in NATIVE.items()
+    ]
+    paths = [path for paths, _ in groups for path in paths]
+    # Tracebacks name the files as they are named here. What mypyc remembers of the last time ends
+    # it where the list of modules has changed.
+    with contextlib.chdir(TREE), tempfile.TemporaryDirectory() as cache:
+        made: list[Extension] = mypycify(
+            [*OPTIONS, f"--cache-dir={cache}", *paths],
+            opt_level="1",
+            debug_level="0",
+            separate=groups,
+            target_dir=str(GENERATED),
+        )
+    for extension in made:
+        extension.optional = True
+    return made
+
+
+def source(package: str, module: str) -> str:
+    """Path of a module's file in the tree."""
+    return f"zeropool/{package}/{module.replace('.', '/')}.py"
+
+
+def make_tree() -> None:
+    """Make the packages be found by their names."""
+    folder = TREE / "zeropool"
+    folder.mkdir(parents=True, exist_ok=True)
+    for package in NATIVE:
+        link = folder / package
+        if not link.is_symlink():
+            link.symlink_to(Path("../../..") / package)
+
+
+if __name__ == "__main__":
+    setup(
+        ext_modules=extensions(),
+        # The compiler runs once for each package.
+        options={"build_ext": {"parallel": os.cpu_count() or 1}},
+    )
