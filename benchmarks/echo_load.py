@@ -8,23 +8,23 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-import zmq
-from driver import drive
-from load import Load, connect
+from driver import ANSWER_TIMEOUT_S, drive
+from load import Load
+from zmtp import Dealer
 
 
 class EchoLoad(Load):
     """The same loop, the same requests; right is the answer that equals its request."""
 
-    def __init__(self, socket: zmq.Socket[bytes]) -> None:
-        super().__init__(socket)
+    def __init__(self, dealer: Dealer) -> None:
+        super().__init__(dealer)
         self._right = self._tails
 
 
 @contextlib.contextmanager
-def _connected(endpoint: str, in_flight: int) -> Iterator[Load]:  # noqa: ARG001 - one socket for all
-    with zmq.Context() as context, connect(context, endpoint) as socket:
-        yield EchoLoad(socket)
+def _connected(endpoint: str, in_flight: int) -> Iterator[Load]:  # noqa: ARG001 - one for all
+    with contextlib.closing(Dealer(endpoint, ANSWER_TIMEOUT_S)) as dealer:
+        yield EchoLoad(dealer)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """The load generator for ZeroMQ servers: a bare ZeroRPC peer that keeps calls in flight.
 
-A closed loop over one DEALER socket: each answer is checked and followed by the next request. No
-poller, no gevent, no decoding of answers that are byte for byte what they should be: its own CPU
-time must stay far below the server's. Source of the framing: zerorpc-python 0.6.3, events.py.
+A closed loop over one connection: each answer is checked and followed by the next request, all that
+came together by as many in one go. A plain socket as for the other protocols, no libzmq, no
+decoding of answers that are byte for byte what they should be: its own CPU time must stay far below
+the server's. Source of the framing: zerorpc-python 0.6.3, events.py.
 
     python benchmarks/load.py tcp://127.0.0.1:4242 --in-flight 64 --seconds 3 </dev/null
 """
@@ -15,10 +16,10 @@ import time
 from collections.abc import Iterator
 
 import msgspec
-import zmq
 from driver import ANSWER_TIMEOUT_S, drive
 from flowers import FLOWERS, METHOD
 from tally import Count, Tally
+from zmtp import Dealer, message_head
 
 #: Ids are 32 hexadecimal characters, as zerorpc-python's: the first 24 of a run, then a counter.
 _RUN_DIGITS = 24
@@ -28,14 +29,17 @@ _pack = msgspec.msgpack.encode
 
 
 class Load:
-    """A closed loop of calls on one connected socket."""
+    """A closed loop of calls on one connection."""
 
-    def __init__(self, socket: zmq.Socket[bytes]) -> None:
-        self._socket = socket
+    def __init__(self, dealer: Dealer) -> None:
+        self._dealer = dealer
         self._run = secrets.token_hex(_RUN_DIGITS // 2).encode()
         # Everything of a request but the counter, and everything of an answer behind it.
-        self._head = b"\x93\x82\xaamessage_id\xc4\x20" + self._run
+        head = b"\x93\x82\xaamessage_id\xc4\x20" + self._run
         self._tails = [b"\xa1v\x03" + _pack(METHOD) + _pack([row]) for row, _ in FLOWERS]
+        self._heads = [
+            message_head(len(head) + _COUNTER_DIGITS + len(tail)) + head for tail in self._tails
+        ]
         self._right = [b"\xa2OK\x91" + _pack({"species": species}) for _, species in FLOWERS]
         self._next = 0
         self._sent_at: dict[int, float] = {}
@@ -47,37 +51,35 @@ class Load:
     def measure(self, in_flight: int, seconds: float) -> Tally:
         """Keep ``in_flight`` calls open for so long, wait for the last, and count."""
         self._count = Count()
-        self._loop(in_flight, self._count.began_at + seconds)
+        # Where the server hangs up, what is open is lost.
+        with contextlib.suppress(OSError):
+            self._loop(in_flight, self._count.began_at + seconds)
         tally = self._count.tally(in_flight, unanswered=len(self._sent_at))
         # An answer that comes yet belongs to no later run.
         self._sent_at.clear()
         return tally
 
     def _loop(self, in_flight: int, end_at: float) -> None:
-        receive = self._socket.recv
-        sent_at = self._sent_at
-        for _ in range(in_flight):
-            self._send(time.perf_counter())
-        try:
-            while sent_at:
-                # One frame to a call: this waits only where nothing has arrived.
-                delimiter, payload = receive(), receive()
-                now = time.perf_counter()
-                is_closed = not delimiter and self._take(payload, now)
-                if is_closed and now < end_at:
-                    self._send(now)
-                elif not is_closed and now - self._count.answered_at > ANSWER_TIMEOUT_S:
-                    return
-        except zmq.Again:
-            # Nothing has come for the socket's timeout; what is open is lost.
-            return
+        self._send(in_flight, time.perf_counter())
+        while self._sent_at:
+            payloads = self._dealer.take()
+            now = time.perf_counter()
+            closed = sum([self._take(payload, now) for payload in payloads])
+            if closed and now < end_at:
+                self._send(closed, now)
+            elif not closed and now - self._count.answered_at > ANSWER_TIMEOUT_S:
+                return
 
-    def _send(self, now: float) -> None:
-        number = self._next
-        self._next = number + 1
-        self._sent_at[number] = now
-        self._socket.send(b"", zmq.SNDMORE)
-        self._socket.send(b"%b%08x%b" % (self._head, number, self._tails[number % len(FLOWERS)]))
+    def _send(self, calls: int, now: float) -> None:
+        first = self._next
+        self._next = first + calls
+        sent_at, heads, tails = self._sent_at, self._heads, self._tails
+        requests = []
+        for number in range(first, first + calls):
+            sent_at[number] = now
+            flower = number % len(FLOWERS)
+            requests.append(b"%b%08x%b" % (heads[flower], number, tails[flower]))
+        self._dealer.sock.sendall(b"".join(requests))
 
     def _take(self, payload: bytes, now: float) -> bool:
         """Take a payload; tell whether it ended one of the open calls."""
@@ -118,23 +120,10 @@ class Load:
         return int(channel_id[_RUN_DIGITS:], 16)
 
 
-def connect(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> zmq.Socket[bytes]:
-    """Open the socket; nothing it does takes longer than `ANSWER_TIMEOUT_S`."""
-    socket = context.socket(zmq.DEALER)
-    socket.setsockopt(zmq.LINGER, 0)
-    socket.setsockopt(zmq.RCVTIMEO, int(ANSWER_TIMEOUT_S * 1000))
-    socket.setsockopt(zmq.SNDTIMEO, int(ANSWER_TIMEOUT_S * 1000))
-    # The calls in flight bound what libzmq holds.
-    socket.setsockopt(zmq.SNDHWM, 0)
-    socket.setsockopt(zmq.RCVHWM, 0)
-    socket.connect(endpoint)
-    return socket
-
-
 @contextlib.contextmanager
-def _connected(endpoint: str, in_flight: int) -> Iterator[Load]:  # noqa: ARG001 - one socket for all
-    with zmq.Context() as context, connect(context, endpoint) as socket:
-        yield Load(socket)
+def _connected(endpoint: str, in_flight: int) -> Iterator[Load]:  # noqa: ARG001 - one for all
+    with contextlib.closing(Dealer(endpoint, ANSWER_TIMEOUT_S)) as dealer:
+        yield Load(dealer)
 
 
 if __name__ == "__main__":

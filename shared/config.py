@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from zeropool.shared import endpoints, layers, profiles
+from zeropool.shared import endpoints, layers, native, profiles
 from zeropool.shared.endpoints import Use
 from zeropool.shared.errors import ConfigError
 
@@ -378,7 +378,7 @@ def _file_profile(profile: str, tables: object, source: str) -> layers.Layer:
 
 
 def _is_foreign(variable: str) -> bool:
-    return variable == CONFIG_VARIABLE or variable.startswith(FOREIGN_PREFIXES)
+    return variable in {CONFIG_VARIABLE, native.PURE} or variable.startswith(FOREIGN_PREFIXES)
 
 
 def _refuse_public(merged: layers.Layer) -> None:

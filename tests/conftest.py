@@ -21,7 +21,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_configure() -> None:
-    if not os.environ.get(native.PURE) and (files := native.outdated()):
+    if os.environ.get(native.PURE):
+        return
+    if os.environ.get("ZEROPOOL_REQUIRE_COMPILED") and not native.is_used():
+        raise pytest.UsageError("nothing is compiled, and ZEROPOOL_REQUIRE_COMPILED is set")
+    if files := native.outdated():
         raise pytest.UsageError(
             f"changed since they were compiled: {', '.join(files)}; "
             f"`make install`, or {native.PURE}=1"

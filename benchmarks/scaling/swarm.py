@@ -1,9 +1,7 @@
 """Many connections with calls in flight on each, from one thread: raw ZMTP over epoll.
 
-A libzmq socket for each of a thousand clients would cost more than the gateway that is measured.
 Closed loop: each answer is followed by the next request on its connection. Open loop: requests
 leave at random times (a Poisson process) at a given rate, whatever has been answered.
-Sources: ZMTP 3.1 (RFC 37), NULL mechanism; ZeroRPC's framing from zerorpc-python 0.6.3.
 """
 
 from __future__ import annotations
@@ -12,25 +10,16 @@ import math
 import random
 import secrets
 import select
-import socket
 import time
 from collections.abc import Iterator
 from typing import Self
 
 import msgspec
-
-#: Signature, version 3.1, mechanism NULL, no server, filler.
-_GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + b"\0" + bytes(31)
-_READY = b"\x05READY" + b"\x0bSocket-Type\x00\x00\x00\x06DEALER"
-_READY_FRAME = b"\x04" + bytes([len(_READY)]) + _READY
-_DELIMITER = b"\x01\x00"
-_LONG, _COMMAND = 2, 4
-MAX_SHORT_BYTES = 255
+from zmtp import Dealer, message_head
 
 #: Ids are 32 hexadecimal characters: the first 24 of a run, then a counter.
 _RUN_DIGITS = 24
 _COUNTER_DIGITS = 8
-RECEIVE_BYTES = 256 * 1024
 #: No answer here takes a hundredth of it.
 ANSWER_TIMEOUT_S = 20.0
 
@@ -48,86 +37,33 @@ class Tally(msgspec.Struct, frozen=True):
     max_ms: float
 
 
-class _Connection:
-    """One client."""
-
-    __slots__ = ("buffer", "opened", "sock", "unsent")
-
-    def __init__(self, host: str, port: int) -> None:
-        self.sock = socket.create_connection((host, port))
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock.sendall(_GREETING + _READY_FRAME)
-        self.buffer = b""
-        self.unsent = b""
-        while len(self.buffer) < len(_GREETING) + len(_READY_FRAME) - len("DEALER") + len("ROUTER"):
-            self.buffer += self.sock.recv(RECEIVE_BYTES)
-        self.buffer = self.buffer[len(_GREETING) :]
-        self.sock.setblocking(False)
-
-    def take(self) -> Iterator[bytes]:
-        """The payloads that have arrived."""
-        try:
-            data = self.buffer + self.sock.recv(RECEIVE_BYTES)
-        except BlockingIOError:
-            return
-        at, end = 0, len(data)
-        while at + 2 <= end:
-            flags = data[at]
-            if flags & _LONG:
-                if at + 9 > end:
-                    break
-                start, size = at + 9, int.from_bytes(data[at + 1 : at + 9], "big")
-            else:
-                start, size = at + 2, data[at + 1]
-            if start + size > end:
-                break
-            at = start + size
-            if size and not flags & _COMMAND:
-                yield data[start:at]
-        self.buffer = data[at:]
-
-    def send(self, data: bytes) -> bool:
-        """Send as far as there is room; tell whether all has gone."""
-        if self.unsent:
-            data = self.unsent + data
-        try:
-            sent = self.sock.send(data)
-        except BlockingIOError:
-            sent = 0
-        self.unsent = data[sent:]
-        return not self.unsent
-
-
 class Swarm:
     """All connections of one load, which call one method with one argument."""
 
     def __init__(self, endpoint: str, clients: int, method: str, argument: object) -> None:
-        self._address = endpoint.removeprefix("tcp://").rpartition(":")
+        self._endpoint = endpoint
         self._clients = clients
         self._run = secrets.token_hex(_RUN_DIGITS // 2).encode()
         pack = msgspec.msgpack.encode
         self._head = b"\x93\x82\xaamessage_id\xc4\x20" + self._run
         self._tail = b"\xa1v\x03" + pack(method) + pack([argument])
         size = len(self._head) + _COUNTER_DIGITS + len(self._tail)
-        if size > MAX_SHORT_BYTES:
-            self._frame = _DELIMITER + b"\x02" + size.to_bytes(8, "big") + self._head
-        else:
-            self._frame = _DELIMITER + bytes([0, size]) + self._head
+        self._frame = message_head(size) + self._head
         self._number = 0
 
     def __enter__(self) -> Self:
-        host, _, port = self._address
         self._epoll = select.epoll()
-        self._connections: dict[int, _Connection] = {}
+        self._connections: dict[int, Dealer] = {}
         for _ in range(self._clients):
-            connection = _Connection(host, int(port))
+            connection = Dealer(self._endpoint, ANSWER_TIMEOUT_S)
+            connection.sock.setblocking(False)
             self._connections[connection.sock.fileno()] = connection
             self._epoll.register(connection.sock.fileno(), select.EPOLLIN)
         return self
 
     def __exit__(self, *_: object) -> None:
         for connection in self._connections.values():
-            connection.sock.close()
+            connection.close()
         self._epoll.close()
 
     def closed(self, in_flight: int, seconds: float) -> Tally:
@@ -167,7 +103,7 @@ class Swarm:
         self._failed = 0
         self._began_at = self._ended_at = time.perf_counter()
 
-    def _answers(self, timeout_s: float) -> Iterator[tuple[_Connection, int]]:
+    def _answers(self, timeout_s: float) -> Iterator[tuple[Dealer, int]]:
         for fd, events in self._epoll.poll(timeout_s):
             connection = self._connections[fd]
             if events & select.EPOLLOUT and connection.send(b""):
@@ -191,7 +127,7 @@ class Swarm:
             self._failed += 1
         return True
 
-    def _send(self, connection: _Connection, count: int) -> None:
+    def _send(self, connection: Dealer, count: int) -> None:
         if not count:
             return
         first = self._number
