@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from dealer import Dealer
 from driver import ANSWER_TIMEOUT_S, drive
 from load import Load
-from zmtp import Dealer
 
 
 class EchoLoad(Load):

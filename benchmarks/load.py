@@ -16,10 +16,10 @@ import time
 from collections.abc import Iterator
 
 import msgspec
+from dealer import Dealer, message_head
 from driver import ANSWER_TIMEOUT_S, drive
 from flowers import FLOWERS, METHOD
 from tally import Count, Tally
-from zmtp import Dealer, message_head
 
 #: Ids are 32 hexadecimal characters, as zerorpc-python's: the first 24 of a run, then a counter.
 _RUN_DIGITS = 24

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Self
 
 import msgspec
-from zmtp import Dealer, message_head
+from dealer import Dealer, message_head
 
 #: Ids are 32 hexadecimal characters: the first 24 of a run, then a counter.
 _RUN_DIGITS = 24

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 import zmq
+from dealer import Dealer, message_head
 from echo_load import EchoLoad
 from flowers import FLOWERS
 from load import Load
-from zmtp import Dealer, message_head
 
 MOMENT_S = 1e-6
 
