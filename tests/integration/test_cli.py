@@ -193,7 +193,7 @@ def test_the_help_lists_the_commands():
 
 def test_the_version_is_told():
     done = run_zeropool("--version")
-    assert re.fullmatch(r"zeropool \d+\.\d+\.\d+\S*\n", done.stdout)
+    assert re.fullmatch(r"zeropool \d+\.\d+\.\d+\S* \((compiled|Python source)\)\n", done.stdout)
 
 
 @pytest.mark.parametrize("arguments", [(), ("no_such_command",), ("serve", "--no-such-option")])
