@@ -123,6 +123,8 @@ class ClientPort:
             self._watch.take_events()
         if self.socket in ready:
             self._drain(now)
+            if self._unread:
+                self._send_to_hopeful(now)
         else:
             self._watch.took_all()
 
@@ -222,17 +224,27 @@ class ClientPort:
         for given_up in self._unread.add(route, payload, now):
             self._give_up(given_up, now)
 
+    def _send_to_hopeful(self, now: float) -> None:
+        """Go on with clients that may have read: they need not wait for the next try."""
+        for route in self._unread.hopeful():
+            self._send_unread(route, now)
+
     def _retry_unread(self, now: float) -> None:
         for route in self._unread.take_due(now):
-            try:
-                while (payload := self._unread.first(route)) is not None:
-                    self._send(route, payload)
-                    self._unread.sent(route, now)
-            except zmq.Again:
-                if not self._unread.full(route, now):
-                    self._give_up(route, now)
-            except zmq.ZMQError as error:
-                self._client_gone(route, error, now)
+            if not self._send_unread(route, now) and not self._unread.full(route, now):
+                self._give_up(route, now)
+
+    def _send_unread(self, route: Route, now: float) -> bool:
+        """Send what waits for a client; False where it takes no more."""
+        try:
+            while (payload := self._unread.first(route)) is not None:
+                self._send(route, payload)
+                self._unread.sent(route, now)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            self._client_gone(route, error, now)
+        return True
 
     def _give_up(self, route: Route, now: float) -> None:
         self._report("client_unread", "client does not read its replies", {})

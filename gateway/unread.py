@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from itertools import count
+from itertools import count, islice
 
 from zeropool.shared.wire.records import Route
 
@@ -17,6 +17,8 @@ from zeropool.shared.wire.records import Route
 FIRST_RETRY_S = 0.001
 #: And at most: a client that goes on after a stop waits no longer for its next reply.
 LAST_RETRY_S = 0.1
+#: Clients that are tried at a time, at 2 µs each, because something is new.
+MAX_HOPEFUL = 16
 
 
 class Waiting:
@@ -46,6 +48,9 @@ class Unread:
         #: When to try whom: one entry for each client, and some of those that are gone.
         self._retries: list[tuple[float, int, Route, Waiting]] = []
         self._next_number = count()
+        #: Those whose connection has become full just now: who reads is soon done with some, and
+        #: libzmq says so. A set that keeps its order.
+        self._hopeful: dict[Route, None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -66,6 +71,7 @@ class Unread:
         waiting = self._waiting.get(route)
         if waiting is None:
             waiting = self._waiting[route] = Waiting(progress_at=now)
+            self._hopeful[route] = None
             self._retry_later(route, waiting, now)
         waiting.replies.append(payload)
         self._count(route, waiting, len(payload))
@@ -104,6 +110,10 @@ class Unread:
                 due.append(route)
         return due
 
+    def hopeful(self) -> list[Route]:
+        """The clients to be tried whenever there is news of the socket, some at a time."""
+        return list(islice(self._hopeful, MAX_HOPEFUL)) if self._hopeful else []
+
     def first(self, route: Route) -> bytes | None:
         """The oldest reply for a client."""
         waiting = self._waiting.get(route)
@@ -115,6 +125,7 @@ class Unread:
         self._count(route, waiting, -len(waiting.replies.popleft()))
         waiting.progress_at = now
         waiting.retry_after_s = FIRST_RETRY_S
+        self._hopeful[route] = None
         if not waiting.replies:
             self.forget(route)
 
@@ -124,12 +135,15 @@ class Unread:
         if now - waiting.progress_at >= self._max_wait_s:
             self.forget(route)
             return False
+        if waiting.retry_after_s > FIRST_RETRY_S:
+            self._hopeful.pop(route, None)
         self._retry_later(route, waiting, now)
         return True
 
     def forget(self, route: Route) -> None:
         """The client is gone."""
         waiting = self._waiting.pop(route, None)
+        self._hopeful.pop(route, None)
         if waiting is not None:
             self._count(route, waiting, -waiting.held_bytes)
 
