@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from zeropool.gateway.unread import LAST_RETRY_S, Unread
+from zeropool.gateway.unread import LAST_RETRY_S, MAX_HOPEFUL, Unread
 
 A, B, C = (b"a",), (b"b",), (b"c",)
 
@@ -128,3 +128,44 @@ def test_a_client_that_comes_back_is_tried_once_at_a_time(unread):
     unread.forget(A)
     unread.add(A, b"one", 0.0)
     assert unread.take_due(1.0) == [A]
+
+
+def test_a_client_that_has_just_become_full_is_hopeful_until_a_try_of_its_own_fails(unread):
+    unread.add(A, b"one", 0.0)
+    assert unread.hopeful() == [A]
+
+    tries(unread, until_s=0.002)
+
+    assert unread.hopeful() == []
+    assert unread.holds(A)
+
+
+def test_a_client_that_has_taken_something_is_hopeful_again(unread):
+    unread.add(A, b"one", 0.0)
+    unread.add(A, b"two", 0.0)
+    tries(unread, until_s=1.0)
+
+    now = unread.next_deadline()
+    unread.take_due(now)
+    unread.sent(A, now)
+    assert unread.full(A, now)
+
+    assert unread.hopeful() == [A]
+
+
+@pytest.mark.parametrize("leaves", ["sent", "forget"])
+def test_a_client_for_which_nothing_waits_is_not_hopeful(unread, leaves):
+    unread.add(A, b"one", 0.0)
+    if leaves == "sent":
+        unread.sent(A, 0.0)
+    else:
+        unread.forget(A)
+
+    assert unread.hopeful() == []
+
+
+def test_only_some_are_hopeful_at_a_time(unread):
+    for number in range(MAX_HOPEFUL + 1):
+        unread.add((b"%d" % number,), b"x", 0.0)
+
+    assert len(unread.hopeful()) == MAX_HOPEFUL
