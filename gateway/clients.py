@@ -23,7 +23,7 @@ from zeropool.shared.poller import Pollable, Poller
 from zeropool.shared.wire.records import Route
 
 #: Messages taken from the clients before the first of them go to workers, which can then begin:
-#: with 256, 64 calls in flight moved through gateway and workers as one block. With 64 in flight, 8,
+#: with 256, 64 calls in flight moved through gateway and workers as one block. With 64 in flight 8,
 #: 16 and 32 give the same; with 256, 32 gives a tenth more than 16, and that a fifth more than 8.
 MAX_DRAIN = 32
 #: Messages that libzmq holds of one client, and for one client. It counts no bytes, so what it
