@@ -10,10 +10,11 @@ Source of the rules: libzmq's manual, ``ZMQ_FD`` in zmq_getsockopt(3).
 from __future__ import annotations
 
 import select
+from typing import TypeAlias
 
 import zmq
 
-Pollable = zmq.Socket[bytes] | int
+Pollable: TypeAlias = zmq.Socket[bytes] | int
 
 # Plain integers: an operation on pyzmq's flags costs as much as a call into libzmq.
 _EVENTS = int(zmq.EVENTS)
