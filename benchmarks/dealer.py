@@ -1,7 +1,7 @@
 """A bare ZeroMQ peer on a plain socket, for load generators: frames out, payloads in.
 
-libzmq would take more of the machine for a call than some of the servers that are measured: a
-second thread, and a hand-over to it for each message. Sources: ZMTP 3.1 (RFC 37), NULL mechanism;
+libzmq brings a second thread, and hand-overs to it: with it, a load took as much of the machine
+for a call as libzmq's proxy, which it is to measure. Sources: ZMTP 3.1 (RFC 37), NULL mechanism;
 ZeroRPC's framing from zerorpc-python 0.6.3.
 """
 
