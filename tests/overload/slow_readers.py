@@ -21,6 +21,9 @@ from overload.hostile import LARGE_REPLY_BYTES
 from overload.report import Report, parser
 from overload.rig import MIB, Child, Watch, mib, run_callers, service
 
+from zeropool.gateway.clients import SEND_HIGH_WATER
+from zeropool.gateway.link import RECEIVE_HIGH_WATER
+
 HONEST_PER_S = 100.0
 ROUNDS = 2
 SLOWER_THAN_QUIET = 2.0
@@ -66,10 +69,11 @@ class Kind:
 #: Whoever never ends is hung up on when the gateway has grown by so much beyond what it knows.
 _ENDLESS_BYTES = 256 * MIB
 #: For each connection libzmq holds so many replies that its client does not read, and the gateway
-#: what else it may; beside them are the results on their way from the workers.
-_LIBZMQ_REPLIES = 64
-_PER_READER = _LIBZMQ_REPLIES * LARGE_REPLY_BYTES + MAX_UNREAD_BYTES
-_UNREAD_BYTES = BUDGET_MARGIN * 4 * _PER_READER
+#: what else it may; beside them libzmq takes results from the one worker that makes them, which the
+#: gateway has not looked at yet.
+_PER_READER = SEND_HIGH_WATER * LARGE_REPLY_BYTES + MAX_UNREAD_BYTES
+_ON_THEIR_WAY = RECEIVE_HIGH_WATER * LARGE_REPLY_BYTES
+_UNREAD_BYTES = BUDGET_MARGIN * (4 * _PER_READER + _ON_THEIR_WAY)
 KINDS = (
     Kind("unread", 2, 2, _UNREAD_BYTES),
     Kind("slow", 2, 2, _UNREAD_BYTES),
