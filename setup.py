@@ -18,11 +18,13 @@ from setuptools import Extension, setup
 #: By package, each of which becomes one library, so that a client does not load a gateway.
 NATIVE = {
     "shared": (
-        "monitor poller polling wire.channel wire.event wire.flow wire.heartbeat wire.session"
+        "monitor poller polling wire.channel wire.event wire.flow wire.heartbeat wire.session "
+        "wire.zmtp"
     ),
     "gateway": (
-        "admission budget calls clients core deadlines dispatcher fleet ledger link lobby "
-        "placement pool queue row_calls rows server suspects tally turns unread watch"
+        "admission budget callers calls clients core deadlines dispatcher fleet ledger link lobby "
+        "old_zmtp outgoing placement pool queue row_calls rows server suspects tally turns "
+        "unfinished unread watch zmtp"
     ),
     "workers": "batcher core link outbox registration runner wear worker",
     # What users may subclass, and generators that they may leave, are not: neither would work.

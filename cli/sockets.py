@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from zeropool.cli.gateways import gateway_config, workers_endpoints
-from zeropool.gateway.shared_port import reserve
+from zeropool.gateway.listening import reserve
 from zeropool.shared import endpoints
 from zeropool.shared.config import Config
 from zeropool.shared.errors import ConfigError

@@ -15,12 +15,13 @@ from collections import deque
 import msgspec
 
 from zeropool.client.call import Answered, Call, Ended, Expired, Failed, Lost
-from zeropool.client.zmtp import Zmtp, frame_message
+from zeropool.client.zmtp import Zmtp
 from zeropool.shared.errors import DeadlineExceeded, ProtocolError
 from zeropool.shared.wire import event as wire
 from zeropool.shared.wire.event import DECODE_ERRORS, MessageIds
 from zeropool.shared.wire.flow import ReadWindow
 from zeropool.shared.wire.records import AnswerHeader
+from zeropool.shared.wire.zmtp import frame_message
 
 #: Waits between tries to connect: libzmq's first one is 100 ms, and does not grow.
 FIRST_RECONNECT_S = 0.02

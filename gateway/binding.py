@@ -1,27 +1,17 @@
-"""Binding the gateway's endpoints, and giving ipc paths back. It decides nothing."""
+"""Binding the workers' port, and giving ipc paths back. It decides nothing."""
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
 
 import zmq
 
-from zeropool.gateway import shared_port
 from zeropool.shared import endpoints
 from zeropool.shared.errors import ConfigError
 from zeropool.shared.rundir import is_alive
 
 
-class Port(enum.Enum):
-    """Whose an endpoint is."""
-
-    OWN = enum.auto()
-    #: It is reserved for several gateways, of which this is one.
-    SHARED = enum.auto()
-
-
-def bind(sock: zmq.Socket[bytes], endpoint: str, key: str, port: Port = Port.OWN) -> None:
+def bind(sock: zmq.Socket[bytes], endpoint: str, key: str) -> None:
     """Bind a socket to the endpoint that stands under a configuration key.
 
     Raises:
@@ -31,8 +21,6 @@ def bind(sock: zmq.Socket[bytes], endpoint: str, key: str, port: Port = Port.OWN
     if isinstance(parsed, endpoints.Ipc) and is_alive(Path(parsed.path)):
         # libzmq would take the path over without a word, and the other would starve.
         raise ConfigError(f"{key} = {endpoint!r}: another process listens there")
-    if port is Port.SHARED:
-        sock.setsockopt(zmq.USE_FD, shared_port.listen(endpoint, key))
     try:
         sock.bind(endpoint)
     except zmq.ZMQError as error:

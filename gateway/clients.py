@@ -1,57 +1,64 @@
-"""The clients' side of the gateway's shell: the ROUTER, and replies for which it has no room yet.
+"""The clients' side of the gateway's shell: their port, their connections, and bytes both ways.
 
 It contains no policy: what arrives goes into the core, what the core commands goes out; a client
-that is gone or full is reported to the core and costs nobody else anything.
-Source of the socket options: measured with libzmq 4.3.5, see ``docs/architecture.md``.
+that is gone, or does not read, is reported to the core and costs nobody else anything. The sockets
+are the kernel's, not libzmq's: see ``docs/architecture.md`` for why.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+import select
+import socket
+import struct
+from collections import OrderedDict
 from collections.abc import Callable, Container
 
-import zmq
-
-from zeropool.gateway.binding import Port, bind, unlink_ipc
+from zeropool.gateway.binding import unlink_ipc
+from zeropool.gateway.callers import Caller
 from zeropool.gateway.complaints import Report
 from zeropool.gateway.connections import Connections, Offence
 from zeropool.gateway.core import Gateway
+from zeropool.gateway.listening import Port, listen
+from zeropool.gateway.unfinished import Unfinished
 from zeropool.gateway.unread import Unread
-from zeropool.gateway.watch import Watch
+from zeropool.gateway.zmtp import Peer
 from zeropool.shared.config import GatewaySettings
+from zeropool.shared.errors import MessageTooLarge, ProtocolError
 from zeropool.shared.poller import Pollable, Poller
-from zeropool.shared.wire.records import Route
+from zeropool.shared.wire.records import Client, Route
 
-#: Messages taken from the clients before the first of them go to workers, which can then begin:
-#: with 256, 64 calls in flight moved through gateway and workers as one block. With 64 in flight 8,
-#: 16 and 32 give the same; with 256, 32 gives a tenth more than 16, and that a fifth more than 8.
+#: Requests taken from the clients before the first of them go to workers, which can then begin:
+#: what one read brings is taken to its end.
 MAX_DRAIN = 32
-#: Messages that libzmq holds of one client, and for one client. It counts no bytes, so what it
-#: holds must be little: what a client does not read is counted, and bounded, in `Unread`. With 256
-#: calls in flight on one connection, 32 cost no more of the gateway's time for a call than 256, and
-#: 16 cost 5 % more; replies, which come by the batch, cost 5 % more with 32 than with 64.
-RECEIVE_HIGH_WATER = 32
-SEND_HIGH_WATER = 64
-#: libzmq drops a connection over its frame limit without a word; the configured limit, which
-#: gives the caller a named error, must be met first.
+#: What one read brings at most, unless a larger message is under way. Some forty usual requests:
+#: with 64 KiB, 256 calls in flight moved through gateway and workers as one block.
+READ_BYTES = 8 * 1024
+LARGE_READ_BYTES = 1024 * 1024
+#: A connection ends over this limit; the configured one, which gives the caller a named error, must
+#: be met first.
 FRAME_MARGIN_BYTES = 1024 * 1024
-HANDSHAKE_TIMEOUT_MS = 5_000
+HANDSHAKE_TIMEOUT_S = 5.0
+#: A client whose host vanished gives its descriptor back.
 KEEPALIVE_IDLE_S = 60
-#: Frames of one message that are kept: more than lead back through any chain of devices.
-MAX_FRAMES = 16
-FLUSH_MS = 3_000
-#: At the end, requests that libzmq has not handed over yet get so long to come, and all together.
-LAST_REQUEST_MS = 100
+#: Connections that are accepted before others get their turn.
+MAX_ACCEPTS = 64
+#: At the end, requests that are still on their way get so long to come, and all together.
+LAST_REQUEST_S = 0.1
 LAST_REQUESTS_S = 1.0
+#: And then clients so long to take what was sent, and hang up.
+FAREWELL_S = 1.0
 
-# Plain integers: an operation on pyzmq's flags costs as much as a call into libzmq.
-_NOBLOCK = int(zmq.NOBLOCK)
-_NOBLOCK_MORE = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
-_SOURCE_FD = int(zmq.SRCFD)
+_CLIENT = struct.Struct(">Q")
+_READABLE = select.EPOLLIN
+_BOTH = select.EPOLLIN | select.EPOLLOUT
+_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class ClientPort:
-    """The socket for clients."""
+    """The port for clients."""
 
     def __init__(
         self,
@@ -65,15 +72,21 @@ class ClientPort:
         self._port = port
         self._core = core
         self._report = report
+        self._connections = connections
+        self._max_message_bytes = settings.max_request_bytes + FRAME_MARGIN_BYTES
         self._unread = Unread(
             max_client_bytes=settings.max_unread_bytes,
             max_total_bytes=settings.max_held_bytes,
             max_wait_s=settings.max_unread_s,
         )
-        self._watch = Watch(connections, self._shut_down, self._held_bytes)
-        #: Clients that were given up while the present commands are carried out.
-        self._gone: set[Route] = set()
-        self._has_sent = False
+        self._unfinished = Unfinished(max(settings.max_held_bytes, self._max_message_bytes))
+        self._by_fd: dict[int, Caller] = {}
+        self._by_client: dict[Client, Caller] = {}
+        self._number = 0
+        #: Callers to whom something was said that was not sent yet.
+        self._owed: list[Caller] = []
+        #: Those whose handshakes are unfinished, in order.
+        self._strangers: OrderedDict[Client, Caller] = OrderedDict()
 
     @property
     def has_unread(self) -> bool:
@@ -83,185 +96,309 @@ class ClientPort:
     @property
     def connections(self) -> int:
         """Number of open connections."""
-        return len(self._watch.connections)
+        return len(self._by_fd)
 
-    # The socket
+    @property
+    def unfinished_bytes(self) -> int:
+        """What is held of messages that are not complete."""
+        return self._unfinished.held_bytes
 
-    def open(self, context: zmq.Context[zmq.Socket[bytes]], poller: Poller) -> None:
-        """Bind.
+    # The port
+
+    def open(self, poller: Poller) -> None:
+        """Listen.
 
         Raises:
             ConfigError: the endpoint cannot be bound.
         """
-        self.socket = context.socket(zmq.ROUTER)
-        self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self.socket.setsockopt(zmq.RCVHWM, RECEIVE_HIGH_WATER)
-        self.socket.setsockopt(zmq.SNDHWM, SEND_HIGH_WATER)
-        self.socket.setsockopt(
-            zmq.MAXMSGSIZE, self._settings.max_request_bytes + FRAME_MARGIN_BYTES
-        )
-        self.socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_TIMEOUT_MS)
-        self.socket.setsockopt(zmq.IPV6, 1)
-        # A client whose host vanished gives its descriptor back.
-        self.socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-        self.socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S)
-        self._watch.open(context, self.socket)
-        bind(self.socket, self._settings.bind, "gateway.bind", self._port)
-        self._watch.bound()
-        poller.register(self.socket)
-        poller.register(self._watch.monitor)
-        self._poller = poller
+        self._listener = listen(self._settings.bind, "gateway.bind", self._port)
+        # Kept open to be had when there are none left.
+        self._spare_fd = os.open(os.devnull, os.O_RDONLY)
+        self._epoll = select.epoll()
+        self._listener_fd = self._listener.fileno()
+        self._epoll.register(self._listener_fd, _READABLE)
+        self._epoll_fd = self._epoll.fileno()
+        poller.register(self._epoll_fd)
 
-    def close(self) -> None:
-        """Send what is left, and close."""
-        self._watch.close()
-        self.socket.close(linger=FLUSH_MS)
+    def close(self, clock: Callable[[], float]) -> None:
+        """Hang up, when clients have taken what was sent."""
+        self._listener.close()
         unlink_ipc(self._settings.bind)
+        for caller in list(self._by_fd.values()):
+            # To close a socket in which something lies unread would throw away what the peer has
+            # not read either.
+            try:
+                caller.sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                self._forget(caller)
+        until = clock() + FAREWELL_S
+        while self._by_fd and clock() < until:
+            for fd, _ in self._epoll.poll(LAST_REQUEST_S, MAX_DRAIN):
+                self._throw_away(fd)
+        for caller in list(self._by_fd.values()):
+            self._forget(caller)
+        self._epoll.close()
+        os.close(self._spare_fd)
+
+    def _throw_away(self, fd: int) -> None:
+        caller = self._by_fd.get(fd)
+        if caller is None:
+            return
+        try:
+            if caller.sock.recv(READ_BYTES):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            # It has hung up in its own way.
+            pass
+        self._forget(caller)
 
     def step(self, ready: Container[Pollable], now: float) -> None:
         """Take what the poll has found."""
-        if self._watch.monitor in ready:
-            self._watch.take_events()
-        if self.socket in ready:
-            self._drain(now)
-            if self._unread:
-                self._send_to_hopeful(now)
-        else:
-            self._watch.took_all()
+        if self._epoll_fd in ready:
+            self._take(now)
 
     def next_deadline(self) -> float:
         """When `tick` has something to do."""
-        return min(self._unread.next_deadline(), self._watch.next_deadline())
+        deadline = self._unread.next_deadline()
+        if self._strangers:
+            return min(deadline, next(iter(self._strangers.values())).silent_until)
+        return deadline
 
     def tick(self, now: float) -> None:
         """Do what is due by now."""
-        self._watch.tick(now)
-        if now >= self._unread.next_deadline():
-            self._retry_unread(now)
+        for client in self._unread.take_overdue(now):
+            self._give_up(client, now)
+        while self._strangers:
+            caller = next(iter(self._strangers.values()))
+            if caller.silent_until > now:
+                return
+            self._hang_up(caller, now)
 
     # Incoming
 
-    def _drain(self, now: float) -> None:
-        receive = self.socket.recv
-        take = self._core.client_message
-        seen = self._watch.seen.add
+    def _take(self, now: float) -> None:
+        taken = 0
+        for fd, events in self._epoll.poll(0, MAX_DRAIN):
+            caller = self._by_fd.get(fd)
+            if caller is None:
+                if fd == self._listener_fd:
+                    self._accept(now)
+                continue
+            if events & select.EPOLLOUT:
+                self._send(caller, now)
+            if events & ~select.EPOLLOUT and caller.is_open:
+                taken += self._read(caller, now)
+                if taken >= MAX_DRAIN:
+                    # Whoever is left is found again.
+                    break
+
+    def _read(self, caller: Caller, now: float) -> int:
+        """Take what a client says; return how many requests that were."""
+        peer = caller.peer
+        size = READ_BYTES
+        missing_bytes = peer.missing_bytes
+        if missing_bytes > size:
+            size = min(missing_bytes, LARGE_READ_BYTES)
         try:
-            if self._watch.is_skipping and not self._watch.skip_message():
-                return
-            # A call that comes alone does not wait until it is known that no other comes with it.
-            most = 1 if self._core.is_idle else MAX_DRAIN
-            for _ in range(most):
-                # Half the cost of recv_multipart. A ROUTER's message has at least two frames.
-                frames = [receive(_NOBLOCK)]
-                for _ in range(MAX_FRAMES):
-                    frame = receive(_NOBLOCK, copy=False)
-                    frames.append(frame.bytes)
-                    if not frame.more:
-                        try:  # noqa: SIM105 - `suppress` costs more than all the rest here
-                            # Which connection it came by: 0.1 µs, and the watch needs nothing else.
-                            seen(frame.get(_SOURCE_FD))
-                        except zmq.ZMQError:
-                            # libzmq cannot tell for a peer that speaks ZMTP 1 or 2.
-                            pass
-                        take(frames, now)
-                        break
-                else:
-                    self._core.dropped["route_too_long"] += 1
-                    if not self._watch.skip_message():
-                        return
-        except zmq.Again:
-            self._poller.emptied(self.socket)
-            self._watch.took_all()
-        else:
-            self._watch.took(most)
+            data = caller.sock.recv(size)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            data = b""
+        if not data:
+            self._hang_up(caller, now)
+            return 0
+        held_bytes = peer.held_bytes
+        try:
+            payloads = peer.receive(data)
+        except MessageTooLarge:
+            self._shut_out(caller, Offence.UNFINISHED_TOO_LARGE.value, "", now)
+            return 0
+        except ProtocolError as error:
+            self._shut_out(caller, "client_no_zmtp", str(error), now)
+            return 0
+        if peer.replies:
+            self._speak(caller)
+        if payloads:
+            self._pass_on(caller, payloads, now)
+        if held_bytes or peer.held_bytes:
+            self._keep_unfinished(caller, now)
+        return len(payloads)
+
+    def _pass_on(self, caller: Caller, payloads: list[bytes], now: float) -> None:
+        hops = caller.peer.hops
+        if not hops:
+            for payload in payloads:
+                self._core.client_message(caller.route, payload, now)
+            return
+        caller.has_hops = True
+        for place, payload in enumerate(payloads):
+            through = hops.get(place)
+            route = caller.route if through is None else (caller.client, *through)
+            self._core.client_message(route, payload, now)
+
+    def _speak(self, caller: Caller) -> None:
+        """Say what the protocol has to say."""
+        for part in caller.peer.replies:
+            caller.outgoing.add(part)
+        caller.peer.replies.clear()
+        self._owe(caller)
+        if caller.peer.is_ready:
+            self._strangers.pop(caller.client, None)
+
+    def _keep_unfinished(self, caller: Caller, now: float) -> None:
+        most = self._unfinished.keep(caller.client, caller.peer.held_bytes)
+        if most is not None:
+            self._shut_out(self._by_client[most], Offence.UNFINISHED_TOO_MUCH.value, "", now)
 
     def refuse_the_rest(self, carry_out: Callable[[], None], clock: Callable[[], float]) -> None:
         """Have the core answer what has arrived, until nothing more comes.
 
-        The port stays open: to unbind it would end the connections that came in by it.
+        The port stays open: who is connected may still be sending.
         """
         until = clock() + LAST_REQUESTS_S
-        while (now := clock()) < until and (self.socket.poll(LAST_REQUEST_MS) or self.has_unread):
-            self._drain(now)
-            self._retry_unread(now)
+        while (now := clock()) < until:
+            if not self._epoll.poll(LAST_REQUEST_S, 1) and not self.has_unread:
+                break
+            self._take(now)
             carry_out()
 
     # Outgoing
 
-    def reply(self, route: Route, payload: bytes, now: float) -> None:
-        """Send a reply, or keep it until its client reads."""
-        if self._gone and route in self._gone:
-            # What follows a gap would mislead: a stream's items have no numbers of their own.
+    def reply(self, route: Route, payload: bytes) -> None:
+        """Say something to a client; `flush` sends it."""
+        caller = self._by_client.get(route[0])
+        if caller is None:
+            # The core was told that it is gone, after it had decided this.
             return
-        if self._unread and self._unread.holds(route):
-            self._keep_unread(route, payload, now)
-            return
-        try:
-            self._send(route, payload)
-        except zmq.Again:
-            self._keep_unread(route, payload, now)
-        except zmq.ZMQError as error:
-            self._client_gone(route, error, now)
+        if len(route) == 1:
+            caller.outgoing.add(caller.peer.frame(payload))
+        else:
+            caller.outgoing.add(caller.peer.frame_through(list(route[1:]), payload))
+        self._owe(caller)
 
-    def replied(self) -> None:
-        """All replies of one turn were given: what is refused from here on is refused anew."""
+    def flush(self, now: float) -> None:
+        """Send what was said; who does not take it has to wait, or is given up."""
+        if self._owed:
+            owed, self._owed = self._owed, []
+            for caller in owed:
+                caller.is_owed = False
+                if not caller.is_open:
+                    continue
+                if caller.is_full:
+                    self._keep_unread(caller, now, has_taken=False)
+                else:
+                    self._send(caller, now)
         self._core.keeps(self._unread.held_bytes)
-        if self._gone:
-            self._gone.clear()
-        if self._has_sent:
-            self._has_sent = False
-            self._poller.used(self.socket)
 
-    def _send(self, route: Route, payload: bytes) -> None:
-        # Half the cost of send_multipart. Only the first frame, the routing id, can fail.
-        self._has_sent = True
-        send = self.socket.send
-        for frame in route:
-            send(frame, _NOBLOCK_MORE)
-        send(b"", _NOBLOCK_MORE)
-        send(payload, _NOBLOCK)
+    def _owe(self, caller: Caller) -> None:
+        if not caller.is_owed:
+            caller.is_owed = True
+            self._owed.append(caller)
 
-    def _keep_unread(self, route: Route, payload: bytes, now: float) -> None:
-        for given_up in self._unread.add(route, payload, now):
+    def _send(self, caller: Caller, now: float) -> None:
+        """Send as much as a connection takes."""
+        outgoing = caller.outgoing
+        sock = caller.sock
+        has_taken = False
+        try:
+            while outgoing.held_bytes:
+                parts = outgoing.parts()
+                sent = sock.send(parts[0]) if len(parts) == 1 else sock.sendmsg(parts)
+                outgoing.took(sent)
+                has_taken = True
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._hang_up(caller, now)
+            return
+        is_full = outgoing.held_bytes > 0
+        if is_full != caller.is_full:
+            caller.is_full = is_full
+            self._epoll.modify(caller.fd, _BOTH if is_full else _READABLE)
+            self._keep_unread(caller, now, has_taken=True)
+        elif is_full:
+            self._keep_unread(caller, now, has_taken=has_taken)
+
+    def _keep_unread(self, caller: Caller, now: float, *, has_taken: bool) -> None:
+        outgoing = caller.outgoing
+        for given_up in self._unread.keep(
+            caller.client, outgoing.held_bytes, outgoing.behind_bytes, now, has_taken=has_taken
+        ):
             self._give_up(given_up, now)
 
-    def _send_to_hopeful(self, now: float) -> None:
-        """Go on with clients that may have read: they need not wait for the next try."""
-        for route in self._unread.hopeful():
-            self._send_unread(route, now)
+    # Who comes and goes
 
-    def _retry_unread(self, now: float) -> None:
-        for route in self._unread.take_due(now):
-            if not self._send_unread(route, now) and not self._unread.full(route, now):
-                self._give_up(route, now)
+    def _accept(self, now: float) -> None:
+        for _ in range(MAX_ACCEPTS):
+            try:
+                sock, address = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _NO_DESCRIPTORS:
+                    self._turn_away(error)
+                # As a rule it was gone before we looked.
+                return
+            self._admit(sock, address[0] if isinstance(address, tuple) else "", now)
 
-    def _send_unread(self, route: Route, now: float) -> bool:
-        """Send what waits for a client; False where it takes no more."""
-        try:
-            while (payload := self._unread.first(route)) is not None:
-                self._send(route, payload)
-                self._unread.sent(route, now)
-        except zmq.Again:
-            return False
-        except zmq.ZMQError as error:
-            self._client_gone(route, error, now)
-        return True
+    def _admit(self, sock: socket.socket, address: str, now: float) -> None:
+        fd = sock.fileno()
+        offence = self._connections.opened(fd, b"", address)
+        if offence is not None:
+            sock.close()
+            self._report(offence.value, "client shut out", {"peer": address or "local"})
+            return
+        sock.setblocking(False)
+        if address:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
+        self._number += 1
+        client = _CLIENT.pack(self._number)
+        peer = Peer(self._max_message_bytes)
+        caller = Caller(sock, client, address, peer, now + HANDSHAKE_TIMEOUT_S)
+        self._by_fd[fd] = self._by_client[client] = caller
+        self._strangers[client] = caller
+        self._epoll.register(fd, _READABLE)
+        self._speak(caller)
 
-    def _give_up(self, route: Route, now: float) -> None:
-        self._report("client_unread", "client does not read its replies", {})
-        self._gone.add(route)
-        self._core.client_unreachable(route, now)
+    def _turn_away(self, error: OSError) -> None:
+        """There are no descriptors left: take one connection in, and close it."""
+        os.close(self._spare_fd)
+        # Another thread may be faster to take the descriptor, or the peer to leave.
+        with contextlib.suppress(OSError):
+            self._listener.accept()[0].close()
+        self._spare_fd = os.open(os.devnull, os.O_RDONLY)
+        self._report("connection_no_descriptor", "client shut out", {"error": error.strerror})
 
-    def _client_gone(self, route: Route, error: zmq.ZMQError, now: float) -> None:
-        if error.errno != errno.EHOSTUNREACH:
-            raise error
-        self._unread.forget(route)
-        self._core.client_unreachable(route, now)
+    def _give_up(self, client: Client, now: float) -> None:
+        caller = self._by_client[client]
+        about: dict[str, object] = {"peer": caller.address or "local"}
+        self._report("client_unread", "client does not read its replies", about)
+        self._hang_up(caller, now)
 
-    # The watch
+    def _shut_out(self, caller: Caller, reason: str, error: str, now: float) -> None:
+        about: dict[str, object] = {"peer": caller.address or "local"}
+        if error:
+            about["error"] = error
+        self._report(reason, "client shut out", about)
+        self._hang_up(caller, now)
 
-    def _shut_down(self, offence: Offence, peer: str) -> None:
-        self._report(offence.value, "client shut out", {"peer": peer or "local"})
+    def _hang_up(self, caller: Caller, now: float) -> None:
+        """The connection has ended, or is to end: tell the core."""
+        self._forget(caller)
+        self._core.client_gone(caller.client, now, has_hops=caller.has_hops)
 
-    def _held_bytes(self) -> int:
-        return self._core.budget.held_bytes
+    def _forget(self, caller: Caller) -> None:
+        caller.is_open = False
+        del self._by_fd[caller.fd]
+        del self._by_client[caller.client]
+        self._strangers.pop(caller.client, None)
+        self._connections.closed(caller.fd)
+        self._unread.forget(caller.client)
+        self._unfinished.forget(caller.client)
+        self._epoll.unregister(caller.fd)
+        caller.sock.close()

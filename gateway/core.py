@@ -35,12 +35,10 @@ from zeropool.shared.errors import (
     ZeropoolError,
 )
 from zeropool.shared.wire.channel import Channel
-from zeropool.shared.wire.records import Event, RemoteFailure, Route
+from zeropool.shared.wire.records import Client, Event, RemoteFailure, Route
 from zeropool.shared.wire.session import Role, Session
 from zeropool.shared.wire.signals import Granted, Lost, Requested
 
-#: Routing id, delimiter and payload: a client that is connected itself.
-USUAL_FRAMES = 3
 #: Frames that lead back to a client; more hops than any chain of devices in use.
 MAX_HOPS = 8
 #: The same in bytes: routing ids have at most 255 each.
@@ -122,25 +120,24 @@ class Gateway:
 
     # Clients
 
-    def client_message(self, frames: list[bytes], now: float) -> None:
-        """Take a message from the client port: routing id, delimiter, payload, as a rule."""
+    def client_message(self, route: Route, payload: bytes, now: float) -> None:
+        """Take a message from the client port: who sent it, by which devices, and what it says."""
         self._now = now
-        # zerorpc.Server's rule: the last frame is the payload, the one before it the delimiter.
-        route = (frames[0],) if len(frames) <= USUAL_FRAMES else tuple(frames[:-2])
-        # A single hop is the routing id, which libzmq bounds itself.
         if len(route) > 1 and (len(route) > MAX_HOPS or sum(map(len, route)) > MAX_ROUTE_BYTES):
             self.dropped["route_too_long"] += 1
             return
-        signal = self.session.receive(route, frames[-1], now)
+        signal = self.session.receive(route, payload, now)
         if type(signal) is Requested:
             self._calls.count(now)
-            self._request(signal, len(frames[-1]), now)
+            self._request(signal, len(payload), now)
         elif type(signal) is Granted:
             self.dispatcher.caller_granted(signal.channel, now)
 
-    def client_unreachable(self, route: Route, now: float) -> None:
-        """A client's connection is gone, or it does not read what it asked for."""
-        self._callers_lost(self.session.route_lost(route, now))
+    def client_gone(self, client: Client, now: float, *, has_hops: bool = False) -> None:
+        """A client's connection is gone. ``has_hops``: some of its calls came through devices."""
+        routes = self.session.routes_of(client) if has_hops else [(client,)]
+        for route in routes:
+            self._callers_lost(self.session.route_lost(route, now))
         self.has_news = True
 
     def keeps(self, unread_bytes: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import select
-from collections.abc import Container
+from collections.abc import Callable, Container
 
 import zmq
 
@@ -121,19 +121,20 @@ class WorkerLink:
 class WorkerPort:
     """The socket for what workers say, and the links to them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the whole of what the port is given
         self,
         endpoint: str,
         core: Gateway,
         connections: Connections,
         max_frame_bytes: int,
         report: Report,
+        held_bytes: Callable[[], int],
     ) -> None:
         self._endpoint = endpoint
         self._core = core
         self._max_frame_bytes = max_frame_bytes
         self._report = report
-        self._watch = Watch(connections, self._shut_down, lambda: core.budget.held_bytes)
+        self._watch = Watch(connections, self._shut_down, held_bytes)
         self._is_traced = log.isEnabledFor(logging.DEBUG)
         self._links: dict[str, WorkerLink] = {}
         self._links_by_fd: dict[int, WorkerLink] = {}

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import zmq
 
-from zeropool.gateway.binding import Port
 from zeropool.gateway.clients import ClientPort
 from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Reply, Tell
 from zeropool.gateway.complaints import Complaints
@@ -25,6 +24,7 @@ from zeropool.gateway.connections import Connections, most_connections
 from zeropool.gateway.core import Gateway
 from zeropool.gateway.limits import Limits
 from zeropool.gateway.link import WorkerPort, largest_frame_bytes
+from zeropool.gateway.listening import Port
 from zeropool.gateway.metrics import Snapshot, snapshot
 from zeropool.shared.config import Config
 from zeropool.shared.descriptors import raise_limit
@@ -110,7 +110,7 @@ class Server:
         self._poller = Poller()
         self._poller.register(self._signals.fileno())
         # First the clients' port: where it is taken, the other gateway keeps its workers too.
-        self._clients.open(self._context, self._poller)
+        self._clients.open(self._poller)
         self._workers.open(self._context, self._poller)
         if self._http_bind:
             # Whoever does not want it saves 5 MB.
@@ -167,13 +167,18 @@ class Server:
             ),
             frame_bytes,
             self._report,
+            self._held_bytes,
         )
+
+    def _held_bytes(self) -> int:
+        """What this process knows that it holds."""
+        return self._core.budget.held_bytes + self._clients.unfinished_bytes
 
     def _close(self) -> None:
         if self._httpd is not None:
             self._httpd.close()
         self._workers.close()
-        self._clients.close()
+        self._clients.close(self._clock)
         self._context.term()
         self._poller.close()
         self._signals.close()
@@ -223,18 +228,20 @@ class Server:
         now = self._clock()
         reply = self._clients.reply
         core = self._core
-        is_news = True
-        while is_news:
+        while True:
             for command in core.take_commands(now):
                 if type(command) is Reply:
-                    reply(command.route, command.payload, now)
+                    reply(command.route, command.payload)
                 elif type(command) is Tell:
                     self._workers.tell(command.worker_id, command.frame)
                 else:
                     self._do(command, now)
-            is_news = core.has_news
-        # Also where there was nothing to do: who was given up may ask again.
-        self._clients.replied()
+            if core.has_news:
+                continue
+            # Also where there was nothing to say: the core is told what waits.
+            self._clients.flush(now)
+            if not core.has_news:
+                return
 
     def _do(self, command: Command, now: float) -> None:
         match command:

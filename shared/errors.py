@@ -36,6 +36,12 @@ class ProtocolError(ZeropoolError):
     wire_name = "ProtocolError"
 
 
+class MessageTooLarge(ProtocolError):
+    """A message on a connection is, or would become, larger than any may be."""
+
+    wire_name = "MessageTooLarge"
+
+
 class CallerError(ZeropoolError):
     """The call itself is wrong; sending it again will fail again."""
 

@@ -307,6 +307,10 @@ class Session:
             self._channels.move_to_end(channel.key)
         return lost
 
+    def routes_of(self, client: Client) -> list[Route]:
+        """By which routes a client's open channels came."""
+        return [route for route in self._by_route if route[0] == client]
+
     def route_lost(self, route: Route, now: float) -> list[Lost]:
         """The peer cannot be reached any more: close all its channels."""
         keys = list(self._by_route.get(route, ()))

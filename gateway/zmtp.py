@@ -1,0 +1,171 @@
+"""One client's connection, as ZMTP: whichever version it speaks, requests come out. No I/O.
+
+Knows the greetings of ZMTP 1, 2 and 3 and the NULL mechanism, from the side of a ROUTER. Nothing is
+sent that a client of an older version would take for a message: first the signature, then, when it
+has shown what it speaks, the rest. Refuses to know what a payload means, which client it is from,
+and who moves the bytes.
+Source: rfc.zeromq.org/spec/23 (ZMTP 3.0), spec/15 (2.0), spec/13 (1.0); how libzmq 4.3.5 greets.
+"""
+
+from __future__ import annotations
+
+from zeropool.gateway.old_zmtp import OldFrames, old_frame
+from zeropool.shared.errors import ProtocolError
+from zeropool.shared.wire import zmtp
+
+_READY = zmtp.ready_command(b"ROUTER")
+#: Who may talk to a ROUTER; ZMTP 2 has numbers for them.
+_TYPES = frozenset({b"DEALER", b"REQ", b"ROUTER"})
+_TYPES_2 = frozenset({3, 5, 6})
+_ROUTER_2 = b"\x06"
+#: A major version is there, and with it that of ZMTP 2, whose greeting has one byte more.
+_VERSION_BYTES = zmtp.MAJOR_AT + 1
+_GREETING_2_BYTES = _VERSION_BYTES + 1
+_ANONYMOUS = zmtp.frame(b"")
+
+
+class Peer:
+    """What one client says. ``replies`` is what the protocol itself has to say to it."""
+
+    def __init__(self, max_message_bytes: int) -> None:
+        #: The handshake is over: its requests count, and it may be sent replies.
+        self.is_ready = False
+        #: Bytes to be sent; their owner takes them off.
+        self.replies: list[bytes] = [zmtp.SIGNATURE]
+        self._greeting = b""
+        self._is_greeted = False
+        #: The version was told it.
+        self._has_answered = False
+        #: In ZMTP 1 and 2 its identity comes first, like a message.
+        self._owes_identity = False
+        self._max_message_bytes = max_message_bytes
+        self._frames = zmtp.Frames(max_message_bytes)
+        self._old: OldFrames | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """What is kept of what is not complete."""
+        if self._old is not None:
+            return self._old.held_bytes
+        return len(self._greeting) + self._frames.held_bytes
+
+    @property
+    def missing_bytes(self) -> int:
+        """How much more has to come, at least, before anything is complete."""
+        return 0 if self._old is not None else self._frames.missing_bytes
+
+    @property
+    def hops(self) -> dict[int, list[bytes]]:
+        """Of the requests that came last, those that came through devices: place and hops."""
+        return self._frames.hops if self._old is None else self._old.hops
+
+    def receive(self, data: bytes) -> list[bytes]:
+        """Take bytes as they came; return the payloads of the messages that are complete.
+
+        Raises:
+            MessageTooLarge: the connection is of no more use.
+            ProtocolError: the same; it speaks something else.
+        """
+        if not self._is_greeted:
+            data = self._greet(self._greeting + data)
+            if not self._is_greeted:
+                return []
+        if self._old is not None:
+            payloads = self._old.receive(data)
+        else:
+            payloads = self._frames.receive(data)
+            if self._frames.commands:
+                self._obey()
+        if self._owes_identity and payloads:
+            self._owes_identity = False
+            self._take_identity(payloads)
+        if payloads and not self.is_ready:
+            raise ProtocolError("it sent a message before it was ready")
+        return payloads
+
+    def frame(self, payload: bytes) -> bytes:
+        """A message with the empty delimiter."""
+        if self._old is None:
+            return zmtp.frame_message(payload)
+        return self.frame_through([], payload)
+
+    def frame_through(self, hops: list[bytes], payload: bytes) -> bytes:
+        """A message that goes back through devices."""
+        make = zmtp.frame if self._old is None else old_frame
+        before = [make(hop, zmtp.MORE) for hop in (*hops, b"")]
+        return b"".join((*before, make(payload, 0)))
+
+    # The greeting
+
+    def _greet(self, said: bytes) -> bytes:
+        """Answer a greeting as far as it has come; return what follows it when it is whole."""
+        self._greeting = said
+        if not said:
+            return b""
+        if said[0] != zmtp.SIGNATURE[0]:
+            return self._greet_1(said)
+        if len(said) < zmtp.SIGNATURE_BYTES:
+            return b""
+        if not said[zmtp.SIGNATURE_BYTES - 1] & 1:
+            return self._greet_1(said)
+        return self._greet_versioned(said)
+
+    def _greet_versioned(self, said: bytes) -> bytes:
+        if not self._has_answered:
+            self._has_answered = True
+            self.replies.append(b"%c" % zmtp.OLDEST_MAJOR)
+        if len(said) < _VERSION_BYTES:
+            return b""
+        if said[zmtp.MAJOR_AT] < zmtp.OLDEST_MAJOR:
+            return self._greet_2(said)
+        if len(said) < zmtp.GREETING_BYTES:
+            return b""
+        mechanism = zmtp.mechanism_of(said)
+        if mechanism:
+            raise ProtocolError(f"it wants the security mechanism {mechanism}")
+        self._end_greeting(zmtp.GREETING_END + _READY)
+        return said[zmtp.GREETING_BYTES :]
+
+    def _greet_2(self, said: bytes) -> bytes:
+        if len(said) < _GREETING_2_BYTES:
+            return b""
+        if said[_VERSION_BYTES] not in _TYPES_2:
+            raise ProtocolError("its socket is of a type that nobody answers")
+        self._owes_identity = self.is_ready = True
+        self._end_greeting(_ROUTER_2 + _ANONYMOUS)
+        return said[_GREETING_2_BYTES:]
+
+    def _greet_1(self, said: bytes) -> bytes:
+        # It takes our signature for an anonymous identity.
+        self._owes_identity = self.is_ready = True
+        self._old = OldFrames(self._max_message_bytes)
+        self._end_greeting(b"")
+        return said
+
+    def _end_greeting(self, answer: bytes) -> None:
+        self._is_greeted = True
+        self._greeting = b""
+        if answer:
+            self.replies.append(answer)
+
+    def _take_identity(self, payloads: list[bytes]) -> None:
+        del payloads[0]
+        hops = self.hops
+        if hops:
+            moved = {place - 1: through for place, through in hops.items() if place}
+            hops.clear()
+            hops.update(moved)
+
+    def _obey(self) -> None:
+        for command in self._frames.commands:
+            if command.startswith(zmtp.READY):
+                kind = zmtp.socket_type_of(command)
+                if kind not in _TYPES:
+                    name = kind.decode("ascii", "replace")
+                    raise ProtocolError(f"its socket is a {name}, which nobody answers")
+                self.is_ready = True
+                continue
+            answer = zmtp.answer_to(command)
+            if answer:
+                self.replies.append(answer)
+        self._frames.commands.clear()
