@@ -7,9 +7,6 @@ are the kernel's, not libzmq's: see ``docs/architecture.md`` for why.
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
 import select
 import socket
 import struct
@@ -21,7 +18,7 @@ from zeropool.gateway.callers import Caller
 from zeropool.gateway.complaints import Report
 from zeropool.gateway.connections import Connections, Offence
 from zeropool.gateway.core import Gateway
-from zeropool.gateway.listening import Port, listen
+from zeropool.gateway.listening import Listener, Port, listen
 from zeropool.gateway.unfinished import Unfinished
 from zeropool.gateway.unread import Unread
 from zeropool.gateway.zmtp import Peer
@@ -36,15 +33,14 @@ MAX_DRAIN = 32
 #: What one read brings at most, unless a larger message is under way. Some forty usual requests:
 #: with 64 KiB, 256 calls in flight moved through gateway and workers as one block.
 READ_BYTES = 8 * 1024
-LARGE_READ_BYTES = 1024 * 1024
+#: Below what malloc maps on its own: the few bytes that a slow peer sends would keep a page each.
+LARGE_READ_BYTES = 120 * 1024
 #: A connection ends over this limit; the configured one, which gives the caller a named error, must
 #: be met first.
 FRAME_MARGIN_BYTES = 1024 * 1024
 HANDSHAKE_TIMEOUT_S = 5.0
 #: A client whose host vanished gives its descriptor back.
 KEEPALIVE_IDLE_S = 60
-#: Connections that are accepted before others get their turn.
-MAX_ACCEPTS = 64
 #: At the end, requests that are still on their way get so long to come, and all together.
 LAST_REQUEST_S = 0.1
 LAST_REQUESTS_S = 1.0
@@ -54,7 +50,6 @@ FAREWELL_S = 1.0
 _CLIENT = struct.Struct(">Q")
 _READABLE = select.EPOLLIN
 _BOTH = select.EPOLLIN | select.EPOLLOUT
-_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class ClientPort:
@@ -111,9 +106,7 @@ class ClientPort:
         Raises:
             ConfigError: the endpoint cannot be bound.
         """
-        self._listener = listen(self._settings.bind, "gateway.bind", self._port)
-        # Kept open to be had when there are none left.
-        self._spare_fd = os.open(os.devnull, os.O_RDONLY)
+        self._listener = Listener(listen(self._settings.bind, "gateway.bind", self._port))
         self._epoll = select.epoll()
         self._listener_fd = self._listener.fileno()
         self._epoll.register(self._listener_fd, _READABLE)
@@ -138,7 +131,6 @@ class ClientPort:
         for caller in list(self._by_fd.values()):
             self._forget(caller)
         self._epoll.close()
-        os.close(self._spare_fd)
 
     def _throw_away(self, fd: int) -> None:
         caller = self._by_fd.get(fd)
@@ -196,13 +188,8 @@ class ClientPort:
 
     def _read(self, caller: Caller, now: float) -> int:
         """Take what a client says; return how many requests that were."""
-        peer = caller.peer
-        size = READ_BYTES
-        missing_bytes = peer.missing_bytes
-        if missing_bytes > size:
-            size = min(missing_bytes, LARGE_READ_BYTES)
         try:
-            data = caller.sock.recv(size)
+            data = caller.sock.recv(_read_bytes(caller.peer))
         except BlockingIOError:
             return 0
         except OSError:
@@ -210,17 +197,22 @@ class ClientPort:
         if not data:
             self._hang_up(caller, now)
             return 0
-        held_bytes = peer.held_bytes
         try:
-            payloads = peer.receive(data)
+            return self._hear(caller, data, now)
         except MessageTooLarge:
             self._shut_out(caller, Offence.UNFINISHED_TOO_LARGE.value, "", now)
-            return 0
         except ProtocolError as error:
             self._shut_out(caller, "client_no_zmtp", str(error), now)
-            return 0
+        return 0
+
+    def _hear(self, caller: Caller, data: bytes, now: float) -> int:
+        peer = caller.peer
+        held_bytes = peer.held_bytes
+        payloads = peer.receive(data)
         if peer.replies:
             self._speak(caller)
+        if self._strangers and peer.is_ready:
+            self._strangers.pop(caller.client, None)
         if payloads:
             self._pass_on(caller, payloads, now)
         if held_bytes or peer.held_bytes:
@@ -245,8 +237,6 @@ class ClientPort:
             caller.outgoing.add(part)
         caller.peer.replies.clear()
         self._owe(caller)
-        if caller.peer.is_ready:
-            self._strangers.pop(caller.client, None)
 
     def _keep_unfinished(self, caller: Caller, now: float) -> None:
         most = self._unfinished.keep(caller.client, caller.peer.held_bytes)
@@ -332,17 +322,12 @@ class ClientPort:
     # Who comes and goes
 
     def _accept(self, now: float) -> None:
-        for _ in range(MAX_ACCEPTS):
-            try:
-                sock, address = self._listener.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in _NO_DESCRIPTORS:
-                    self._turn_away(error)
-                # As a rule it was gone before we looked.
-                return
-            self._admit(sock, address[0] if isinstance(address, tuple) else "", now)
+        accepted = self._listener.accept()
+        for sock, address in accepted:
+            self._admit(sock, address, now)
+        if self._listener.failure:
+            about: dict[str, object] = {"error": self._listener.failure}
+            self._report("connection_no_descriptor", "client shut out", about)
 
     def _admit(self, sock: socket.socket, address: str, now: float) -> None:
         fd = sock.fileno()
@@ -364,15 +349,6 @@ class ClientPort:
         self._strangers[client] = caller
         self._epoll.register(fd, _READABLE)
         self._speak(caller)
-
-    def _turn_away(self, error: OSError) -> None:
-        """There are no descriptors left: take one connection in, and close it."""
-        os.close(self._spare_fd)
-        # Another thread may be faster to take the descriptor, or the peer to leave.
-        with contextlib.suppress(OSError):
-            self._listener.accept()[0].close()
-        self._spare_fd = os.open(os.devnull, os.O_RDONLY)
-        self._report("connection_no_descriptor", "client shut out", {"error": error.strerror})
 
     def _give_up(self, client: Client, now: float) -> None:
         caller = self._by_client[client]
@@ -402,3 +378,11 @@ class ClientPort:
         self._unfinished.forget(caller.client)
         self._epoll.unregister(caller.fd)
         caller.sock.close()
+
+
+def _read_bytes(peer: Peer) -> int:
+    """How much to read at once."""
+    missing_bytes = peer.missing_bytes
+    if missing_bytes <= READ_BYTES:
+        return READ_BYTES
+    return min(missing_bytes, LARGE_READ_BYTES)

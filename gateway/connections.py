@@ -1,11 +1,12 @@
 """The open connections of one bound port: how many there may be, and which one sends without end.
 
-Knows each connection by its descriptor, its origin and the bytes that the kernel has received on
-it. libzmq hands over whole messages only, and bounds neither their frames nor an unfinished one: a
-peer that never finishes would fill the memory unseen. So whoever has received more than a message
-may have, and of whom no message has arrived meanwhile, is to be shut down. An empty frame takes 2
-bytes on the wire and 64 in memory; what such a peer holds shows in the memory of the process.
-Refuses to know sockets. No I/O, no clock.
+Knows each connection by its descriptor, its origin and, on the workers' port, the bytes that the
+kernel has received on it (on the clients' port every byte is counted where it is read). libzmq
+hands over whole messages only, and bounds neither their frames nor an unfinished one: a peer that
+never finishes would fill the memory unseen. So whoever has received more than a message may have,
+and of whom no message has arrived meanwhile, is to be shut down. An empty frame takes 2 bytes on
+the wire and 64 in memory; what such a peer holds shows in the memory of the process. Refuses to
+know sockets. No I/O, no clock.
 
 A reading tells nothing until all messages that were complete when it was taken have been taken from
 the port: so the shell calls `read` first, and `judge` when the port was empty or every peer had its
@@ -26,7 +27,7 @@ MIB = 1024 * 1024
 OWN_DESCRIPTORS = 64
 #: A worker has a PUSH socket, its monitor, and a connection each way.
 DESCRIPTORS_PER_WORKER = 5
-#: Connections that libzmq accepts before the shell hears of the first one over the limit.
+#: Connections that wait to be accepted, or that libzmq accepts before the shell hears of them.
 ACCEPT_BURST = 256
 #: An idle connection was measured at 23 KiB of memory: these are a quarter of a GiB.
 MOST_CONNECTIONS = 10_000

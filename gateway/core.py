@@ -41,7 +41,7 @@ from zeropool.shared.wire.signals import Granted, Lost, Requested
 
 #: Frames that lead back to a client; more hops than any chain of devices in use.
 MAX_HOPS = 8
-#: The same in bytes: routing ids have at most 255 each.
+#: The same in bytes: ZeroMQ's routing ids have at most 255 each.
 MAX_ROUTE_BYTES = MAX_HOPS * 255
 _SHUTTING_DOWN = "the service is shutting down; call again"
 

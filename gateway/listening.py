@@ -8,8 +8,11 @@ Source: socket(7); which binds conflict was tried out on Linux 6.
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import errno
 import fcntl
+import os
 import socket
 import struct
 from pathlib import Path
@@ -20,6 +23,9 @@ from zeropool.shared.rundir import is_alive
 
 #: Connections that wait to be accepted: a thousand clients may all come at once.
 BACKLOG = 1_024
+#: Connections that are accepted before others get their turn.
+MAX_ACCEPTS = 64
+_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 #: linux/sockios.h; the address stands behind the name, family and port of netdevice(7).
 _SIOCGIFADDR = 0x8915
 _ADDRESS_AT = 20
@@ -31,6 +37,55 @@ class Port(enum.Enum):
     OWN = enum.auto()
     #: It is reserved for several gateways, of which this is one.
     SHARED = enum.auto()
+
+
+class Listener:
+    """Accepts connections, and is not upset when there are no descriptors left for them."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        #: Kept open to be had then.
+        self._spare_fd = os.open(os.devnull, os.O_RDONLY)
+        #: Why the last `accept` had to close a connection at once; empty where it had not.
+        self.failure = ""
+
+    def fileno(self) -> int:
+        """The descriptor that becomes readable when somebody connects."""
+        return self._sock.fileno()
+
+    def accept(self) -> list[tuple[socket.socket, str]]:
+        """Those who have connected, some at a time, with the address of each.
+
+        The address is empty for a peer of this machine that has none.
+        """
+        accepted: list[tuple[socket.socket, str]] = []
+        self.failure = ""
+        for _ in range(MAX_ACCEPTS):
+            try:
+                sock, address = self._sock.accept()
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno in _NO_DESCRIPTORS:
+                    self._turn_away()
+                    self.failure = error.strerror or str(error)
+                # As a rule it was gone before we looked.
+                break
+            accepted.append((sock, address[0] if isinstance(address, tuple) else ""))
+        return accepted
+
+    def _turn_away(self) -> None:
+        """Take one connection in, and close it: else it would be reported for ever."""
+        os.close(self._spare_fd)
+        # Another thread may be faster to take the descriptor, or the peer to leave.
+        with contextlib.suppress(OSError):
+            self._sock.accept()[0].close()
+        self._spare_fd = os.open(os.devnull, os.O_RDONLY)
+
+    def close(self) -> None:
+        """Listen no longer."""
+        self._sock.close()
+        os.close(self._spare_fd)
 
 
 def reserve(endpoint: str, key: str) -> socket.socket:
@@ -94,7 +149,8 @@ def _bound_ipc(endpoint: str, path: str, key: str) -> socket.socket:
         raise ConfigError(f"{key} = {endpoint!r}: another process listens there")
     sock = socket.socket(socket.AF_UNIX)
     try:
-        Path(path).unlink(missing_ok=True)
+        if Path(path).is_socket():
+            Path(path).unlink()
         sock.bind(path)
     except OSError as error:
         sock.close()
@@ -118,7 +174,8 @@ def _address(endpoint: str, key: str) -> tuple[int, tuple[str | int | bytes, ...
         host = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104 - as configured
     try:
         host = _interface_address(host)
-        found = socket.getaddrinfo(host, parsed.port, type=socket.SOCK_STREAM)
+        # As bytes: of a string, a name like `a..b` would raise something else.
+        found = socket.getaddrinfo(host.encode(), parsed.port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         raise _refused(endpoint, key, error) from error
     # A name may have both; most clients try the older one first, or nothing else.

@@ -161,7 +161,7 @@ class Peer:
             if command.startswith(zmtp.READY):
                 kind = zmtp.socket_type_of(command)
                 if kind not in _TYPES:
-                    name = kind.decode("ascii", "replace")
+                    name = kind.decode("ascii", "replace") or "socket of no type"
                     raise ProtocolError(f"its socket is a {name}, which nobody answers")
                 self.is_ready = True
                 continue

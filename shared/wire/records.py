@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-#: The frames that lead back to a peer: its routing id, and those of any devices between.
+#: What leads back to a peer: its connection, and the frames of any devices between.
 Route = tuple[bytes, ...]
-#: The first of these frames, by which the socket knows a connection. It alone says who a client is:
+#: The first of these, by which the port knows a connection. It alone says who a client is:
 #: the frames after it are the peer's own words, and whoever makes them up must gain nothing.
 Client = bytes
 

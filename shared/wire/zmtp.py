@@ -36,6 +36,9 @@ GREETING = SIGNATURE + b"\x03" + GREETING_END
 MAX_COMMAND_BYTES = 8 * 1024
 #: Frames of one message that are kept: more than lead back through any chain of devices.
 MAX_FRAMES = 16
+#: Smaller pieces of a frame are joined as they come: one that was read into a large buffer takes a
+#: page of memory, however small it is.
+MIN_PIECE_BYTES = 16 * 1024
 #: After its name, a PING has two bytes of time to live, and what the PONG repeats.
 _PING, _PONG = b"\x04PING", b"\x04PONG"
 _PING_CONTEXT_AT = len(_PING) + 2
@@ -77,7 +80,9 @@ def ready_command(socket_type: bytes) -> bytes:
 def mechanism_of(greeting: bytes) -> str:
     """Name of the security mechanism that a whole greeting asks for; empty for NULL."""
     mechanism = greeting[_MECHANISM_AT:_MECHANISM_END]
-    return "" if mechanism == _NULL else mechanism.rstrip(b"\0").decode("ascii", "replace")
+    if mechanism == _NULL:
+        return ""
+    return mechanism.rstrip(b"\0").decode("ascii", "replace") or "without a name"
 
 
 def socket_type_of(ready: bytes) -> bytes:
@@ -138,7 +143,10 @@ class Frames:
         if self.hops:
             self.hops.clear()
         if self._pieces_bytes:
-            self._pieces.append(data)
+            if len(self._pieces[-1]) < MIN_PIECE_BYTES:
+                self._pieces[-1] += data
+            else:
+                self._pieces.append(data)
             self._pieces_bytes += len(data)
             self.missing_bytes -= len(data)
             if self.missing_bytes > 0:

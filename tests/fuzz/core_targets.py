@@ -115,10 +115,10 @@ class GatewayTarget(Target):
         shape = self._rng.choice(("", "_batch", "_stream"))
         data = list(range(self._rng.choice((0, 1, 5, 100)))) if shape else self._asked
         request = wire.encode_request(call_id, f"double_predict{shape}", [data])
-        self._gateway.client_message([*HONEST, b"", request], self._now)
+        self._gateway.client_message(HONEST, request, self._now)
         if shape == "_stream":
             more = wire.encode_more(b"\xa1m", call_id, 200)
-            self._gateway.client_message([*HONEST, b"", more], self._now)
+            self._gateway.client_message(HONEST, more, self._now)
 
     def _answer(self) -> None:
         name = self._rng.choice(list(self._held) or ["w0"])
@@ -181,15 +181,13 @@ class ClientMessageTarget(GatewayTarget):
 
     def _hostile(self, data: bytes) -> None:
         rng = self._rng
-        frames = [rng.choice((b"a", b"b", b"c"))]
-        match rng.randrange(8):
-            case 0:
-                frames += [rng.choice(self.pool) for _ in range(rng.randrange(12))]
-            case 1:
-                pass
-            case _:
-                frames.append(b"")
-        self._gateway.client_message([*frames, data], self._now)
+        client = rng.choice((b"a", b"b", b"c"))
+        hops: list[bytes] = []
+        if rng.randrange(8) == 0:
+            hops = [rng.choice(self.pool) for _ in range(rng.randrange(12))]
+        self._gateway.client_message((client, *hops), data, self._now)
+        if rng.randrange(50) == 0:
+            self._gateway.client_gone(client, self._now, has_hops=True)
 
 
 class WorkerTarget(Target):

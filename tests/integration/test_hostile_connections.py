@@ -9,10 +9,11 @@ from typing import Self
 import psutil
 import pytest
 from harness import Service, free_endpoint, model_tables, wait_until
+from overload import zmtp
 from raw_dealer import RawDealer
 from zmtp_peer import GREETING, LAST, ZmtpPeer, frame, is_closed, open_socket
 
-from zeropool.gateway.clients import HANDSHAKE_TIMEOUT_MS
+from zeropool.gateway.clients import HANDSHAKE_TIMEOUT_S
 from zeropool.gateway.connections import EMERGENCY_BYTES, KERNEL_BYTES
 
 MIB = 1024 * 1024
@@ -149,12 +150,34 @@ def test_connections_that_say_nothing_are_gone_after_the_handshakes_time(guarded
             half.sendall(GREETING[:32])
         other.call_until(lambda: descriptors(gateway) >= before + 200, "they are connected")
         other.call_until(
-            lambda: all(map(is_closed, silent)), "they are gone", HANDSHAKE_TIMEOUT_MS / 1000 + 10
+            lambda: all(map(is_closed, silent)), "they are gone", HANDSHAKE_TIMEOUT_S + 10
         )
         other.call_until(lambda: descriptors(gateway) <= before, "their descriptors are free")
         assert other.slowest_s < PROMPT_S
     for peer in silent:
         peer.close()
+
+
+HANDSHAKES = {
+    # Each in pieces, as a client answers what it was told.
+    "ZMTP 3": [GREETING[:10], GREETING[10:], zmtp.ready(b"DEALER")],
+    "ZMTP 2": [GREETING[:10], b"\x01\x05", zmtp.frame(b"")],
+    "ZMTP 1": [b"\x01\x00"],
+}
+
+
+def test_clients_that_have_shaken_hands_may_say_nothing_for_as_long_as_they_like(guarded):
+    with contextlib.ExitStack() as stack:
+        quiet = [stack.enter_context(open_socket(guarded.endpoint)) for _ in HANDSHAKES]
+        for client, pieces in zip(quiet, HANDSHAKES.values(), strict=True):
+            for piece in pieces:
+                client.sendall(piece)
+                # Each piece is to arrive by itself.
+                with RawDealer(guarded.endpoint) as other:
+                    other.ask("_zerorpc_ping")
+        # That nothing happens can only be seen by waiting for it.
+        time.sleep(HANDSHAKE_TIMEOUT_S + 1.0)
+        assert not any(map(is_closed, quiet))
 
 
 def test_connections_beyond_the_cap_are_closed_and_those_below_go_on(serve):

@@ -21,8 +21,8 @@ from overload.hostile import LARGE_REPLY_BYTES
 from overload.report import Report, parser
 from overload.rig import MIB, Child, Watch, mib, run_callers, service
 
-from zeropool.gateway.clients import SEND_HIGH_WATER
-from zeropool.gateway.link import RECEIVE_HIGH_WATER
+from zeropool.gateway.clients import FRAME_MARGIN_BYTES, LARGE_READ_BYTES
+from zeropool.gateway.link import MAX_DRAIN_BYTES, RECEIVE_HIGH_WATER
 
 HONEST_PER_S = 100.0
 ROUNDS = 2
@@ -66,20 +66,22 @@ class Kind:
         return self.processes * self.each
 
 
-#: Whoever never ends is hung up on when the gateway has grown by so much beyond what it knows.
+#: On the workers' port, whoever never ends is hung up on when the gateway has grown by so much
+#: beyond what it knows; on the clients' port, when the message is larger than any may be.
 _ENDLESS_BYTES = 256 * MIB
-#: For each connection libzmq holds so many replies that its client does not read, and the gateway
-#: what else it may; beside them libzmq takes results from the one worker that makes them, which the
-#: gateway has not looked at yet.
-_PER_READER = SEND_HIGH_WATER * LARGE_REPLY_BYTES + MAX_UNREAD_BYTES
-_ON_THEIR_WAY = RECEIVE_HIGH_WATER * LARGE_REPLY_BYTES
+_UNFINISHED_BYTES = BUDGET_MARGIN * 4 * (MAX_REQUEST_BYTES + FRAME_MARGIN_BYTES + LARGE_READ_BYTES)
+#: For each connection the gateway holds so much, and the reply that is on its way; beside them
+#: libzmq takes results from the one worker that makes them, which were not looked at yet, and a
+#: step handles some of them at once.
+_PER_READER = MAX_UNREAD_BYTES + LARGE_REPLY_BYTES
+_ON_THEIR_WAY = RECEIVE_HIGH_WATER * LARGE_REPLY_BYTES + 4 * MAX_DRAIN_BYTES
 _UNREAD_BYTES = BUDGET_MARGIN * (4 * _PER_READER + _ON_THEIR_WAY)
 KINDS = (
     Kind("unread", 2, 2, _UNREAD_BYTES),
     Kind("slow", 2, 2, _UNREAD_BYTES),
     Kind("streams", 2, 2, BUDGET_MARGIN * BUDGET_BYTES),
     Kind("silent", 4, 250, 64 * MIB),
-    Kind("endless", 1, 4, _ENDLESS_BYTES),
+    Kind("endless", 1, 4, _UNFINISHED_BYTES),
     Kind("huge", 1, 4, 4 * MIB),
     Kind("half", 1, 200, 32 * MIB),
     Kind("endless", 1, 4, _ENDLESS_BYTES, on_worker_port=True),

@@ -46,7 +46,7 @@ class Wire:
         self._client = client
         self.requests: deque[Request | None] = deque()
         self.to_gateway = Pipe(world.clock, world.client_latency, self._reaches_gateway)
-        self._to_client = Pipe(world.clock, world.client_latency, client.receives)
+        self._to_client = Pipe(world.clock, world.client_latency, self._reaches_client)
         self._is_up = True
 
     @property
@@ -67,6 +67,15 @@ class Wire:
     def _reaches_gateway(self, payload: bytes) -> None:
         # In the order of sending, as the pipe keeps it.
         self._world.gateway.client_says(self.route, payload, self.requests.popleft())
+
+    def _reaches_client(self, payload: bytes) -> None:
+        self._client.receives(payload)
+        self.has_room()
+
+    def has_room(self) -> None:
+        """The client has read: the gateway is told, if it waits for that."""
+        if not self.is_full:
+            self._world.gateway.client_reads(self)
 
     def reaches_nobody(self) -> None:
         """The client is dead."""
@@ -179,11 +188,6 @@ class ClientHost:
         while self._unsent:
             self._wire.send(*self._unsent.popleft())
 
-    def given_up(self, route: Route) -> None:
-        """The gateway told its core that this client is gone."""
-        if self._wire is not None and self._wire.route == route:
-            self.lose_hope()
-
     def lose_hope(self) -> None:
         """Nobody may answer what was asked up to now."""
         for request, _ in self._asked.values():
@@ -292,6 +296,8 @@ class ClientHost:
         while self._inbox:
             self._take(self._inbox.popleft())
         self._flush()
+        if self._wire is not None:
+            self._wire.has_room()
 
     def _step(self) -> None:
         if not self.is_alive or not self.is_reading:

@@ -58,7 +58,10 @@ class GatewayHost:
         self._wires: dict[Route, Wire] = {}
         self._results: deque[bytes] = deque()
         self._link_events: deque[tuple[str, Link, bool]] = deque()
-        self._messages: deque[tuple[Route, bytes, Request | None]] = deque()
+        #: What clients say; None is the end of a connection.
+        self._messages: deque[tuple[Route, bytes | None, Request | None]] = deque()
+        #: Clients that wait for replies, and have read.
+        self._readers: deque[Route] = deque()
         #: Frames that workers sent, for those who repeat them.
         self.heard: deque[bytes] = deque(maxlen=40)
 
@@ -80,7 +83,8 @@ class GatewayHost:
             max_total_bytes=scenario.limits.max_held_bytes,
             max_wait_s=scenario.max_unread_s,
         )
-        self._gone: set[Route] = set()
+        #: What the clients' connections do not take yet.
+        self._waiting: dict[Route, deque[bytes]] = {}
         self._unreachable: set[Route] = set()
         world.oracle.gateway_starts(incarnation)
         world.note("gateway", "starts", incarnation)
@@ -119,6 +123,7 @@ class GatewayHost:
         self._results.clear()
         self._link_events.clear()
         self._messages.clear()
+        self._readers.clear()
         for worker in self._world.workers:
             worker.gateway_is_down()
         self._clock.after(self._world.scenario.restart_s, self.start)
@@ -155,9 +160,16 @@ class GatewayHost:
         self._wires[wire_to.route] = wire_to
 
     def client_disconnected(self, wire_to: Wire) -> None:
-        """The end of a client's connection is noticed: nothing can be sent to it any more."""
-        if self._wires.get(wire_to.route) is wire_to:
-            del self._wires[wire_to.route]
+        """The end of a client's connection is noticed, behind all that came by it."""
+        if self.is_up and self._wires.get(wire_to.route) is wire_to:
+            self._messages.append((wire_to.route, None, None))
+            self._wake()
+
+    def client_reads(self, wire_to: Wire) -> None:
+        """A client's connection takes something again."""
+        if self.is_up and wire_to.route in self._waiting:
+            self._readers.append(wire_to.route)
+            self._wake()
 
     def link_event(self, worker_id: str, link: Link, *, is_up: bool) -> None:
         """A link's monitor has something to tell."""
@@ -188,6 +200,8 @@ class GatewayHost:
             self._take_result(self._results.popleft(), now)
         while self._link_events:
             self._take_link_event(*self._link_events.popleft(), now)
+        while self._readers:
+            self._send_waiting(self._readers.popleft(), now)
         for _ in range(min(len(self._messages), MAX_CLIENT_DRAIN)):
             self._take_message(*self._messages.popleft(), now)
         if now >= self._due_at:
@@ -207,8 +221,8 @@ class GatewayHost:
 
     def _tick(self, now: float) -> None:
         self.core.tick(now)
-        if now >= self._unread.next_deadline():
-            self._retry_unread(now)
+        for client in self._unread.take_overdue(now):
+            self._give_up((client,), now)
 
     def _next_deadline(self) -> float:
         return min(self.core.next_deadline(), self._unread.next_deadline())
@@ -233,8 +247,15 @@ class GatewayHost:
         self.core.worker_disconnected(worker_id)
 
     def _take_message(
-        self, route: Route, payload: bytes, request: Request | None, now: float
+        self, route: Route, payload: bytes | None, request: Request | None, now: float
     ) -> None:
+        if route not in self._wires:
+            # It came by a connection that was hung up.
+            return
+        if payload is None:
+            self._world.note("gateway", "sees the end of", route)
+            self._hang_up(route, now)
+            return
         self._world.note("gateway", "is told by", route, Event(payload))
         try:
             event = wire.decode_event(payload)
@@ -246,22 +267,29 @@ class GatewayHost:
                 self.core.tick(now)
                 self._carry_out(now)
             self._world.oracle.arrives(route, event, request, now)
-        self.core.client_message([*route, b"", payload], now)
+        self.core.client_message(route, payload, now)
 
     # Commands, as the server carries them out
 
     def _carry_out(self, now: float) -> None:
         core = self.core
-        while commands := core.take_commands(now):
-            self._watch(commands, now)
-            for command in commands:
+        while True:
+            for command in self._commands(now):
                 if type(command) is Reply:
-                    self._reply(command.route, command.payload, now)
+                    self._reply(command.route, command.payload)
                 else:
                     self._do(command)
-        self.count_unread()
-        self._gone.clear()
+            if core.has_news:
+                continue
+            self._flush(now)
+            if not core.has_news:
+                break
         self._unreachable.clear()
+
+    def _commands(self, now: float) -> list[Command]:
+        commands = self.core.take_commands(now)
+        self._watch(commands, now)
+        return commands
 
     def _watch(self, commands: list[Command], now: float) -> None:
         """The oracle sees what the core decided, whatever becomes of it outside."""
@@ -296,52 +324,57 @@ class GatewayHost:
             case Log(note=note, fields=fields):
                 self._world.note("gateway", note.value, fields["worker"])
 
-    def _reply(self, route: Route, payload: bytes, now: float) -> None:
-        if route in self._gone:
-            self._world.note("gateway", "drops", route, Event(payload))
-            return
+    def _reply(self, route: Route, payload: bytes) -> None:
         wire_to = self._wires.get(route)
         if wire_to is None:
-            self._world.note("gateway", "cannot reach", route, Event(payload))
-            self._client_gone(route, now)
-        elif self._unread.holds(route) or wire_to.is_full:
-            self._keep_unread(route, payload, now)
+            self._world.note("gateway", "drops", route, Event(payload))
+        elif route in self._waiting or wire_to.is_full:
+            self._world.note("gateway", "keeps for", route, Event(payload))
+            self._waiting.setdefault(route, deque()).append(payload)
         else:
             self._world.note("gateway", "tells", route, Event(payload))
             wire_to.to_client(payload)
 
-    def _keep_unread(self, route: Route, payload: bytes, now: float) -> None:
-        self._world.note("gateway", "keeps for", route, Event(payload))
-        for given_up in self._unread.add(route, payload, now):
-            self._give_up(given_up, now)
+    def _flush(self, now: float) -> None:
+        for route in list(self._waiting):
+            if route in self._waiting:
+                self._keep_unread(route, now, has_taken=False)
+        self.count_unread()
 
-    def _retry_unread(self, now: float) -> None:
-        for route in self._unread.take_due(now):
-            wire_to = self._wires.get(route)
-            if wire_to is None:
-                self._client_gone(route, now)
-                continue
-            while not wire_to.is_full and (payload := self._unread.first(route)) is not None:
-                self._world.note("gateway", "tells at last", route, Event(payload))
-                wire_to.to_client(payload)
-                self._unread.sent(route, now)
-            if self._unread.holds(route) and not self._unread.full(route, now):
-                self._give_up(route, now)
+    def _send_waiting(self, route: Route, now: float) -> None:
+        wire_to, waiting = self._wires.get(route), self._waiting.get(route)
+        if wire_to is None or waiting is None:
+            return
+        has_taken = False
+        while waiting and not wire_to.is_full:
+            payload = waiting.popleft()
+            self._world.note("gateway", "tells at last", route, Event(payload))
+            wire_to.to_client(payload)
+            has_taken = True
+        if not waiting:
+            del self._waiting[route]
+        self._keep_unread(route, now, has_taken=has_taken)
+
+    def _keep_unread(self, route: Route, now: float, *, has_taken: bool) -> None:
+        waiting = self._waiting.get(route, ())
+        held_bytes = sum(map(len, waiting))
+        # The kernel has begun with none: each counts.
+        for client in self._unread.keep(route[0], held_bytes, held_bytes, now, has_taken=has_taken):
+            self._give_up((client,), now)
 
     def _give_up(self, route: Route, now: float) -> None:
         self._world.note("gateway", "gives up", route)
-        self._gone.add(route)
-        self._world.client_given_up(route)
-        self._tell_core_gone(route, now)
+        wire_to = self._wires[route]
+        self._hang_up(route, now)
+        wire_to.breaks(flushes=False)
 
-    def _client_gone(self, route: Route, now: float) -> None:
-        self._unread.forget(route)
-        self._tell_core_gone(route, now)
-
-    def _tell_core_gone(self, route: Route, now: float) -> None:
+    def _hang_up(self, route: Route, now: float) -> None:
+        del self._wires[route]
+        self._waiting.pop(route, None)
+        self._unread.forget(route[0])
         self._unreachable.add(route)
         self._world.oracle.client_gone(route)
-        self.core.client_unreachable(route, now)
+        self.core.client_gone(route[0], now)
 
     def _tell(self, worker_id: str, frame: bytes) -> None:
         link = self._links.get(worker_id)

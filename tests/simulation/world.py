@@ -16,8 +16,6 @@ from request import Broken, Request, Row, Trait
 from scenario import Kind, ModelPlan, Scenario, draw
 from worker_host import WorkerHost
 
-from zeropool.shared.wire.records import Route
-
 #: How often the settling world is looked at.
 LOOK_S = 0.25
 #: The longest thing that may still happen: a worker whose results were lost is given up after
@@ -85,11 +83,6 @@ class World:
         host = self.incarnations.get(name)
         if host is not None and host.name == name:
             host.hung_up(link)
-
-    def client_given_up(self, route: Route) -> None:
-        """The gateway holds more for a client than it may."""
-        for client in self.clients:
-            client.given_up(route)
 
     def gateway_stepped(self) -> None:
         """The gateway did a step: does everything still hold?"""
@@ -221,7 +214,6 @@ class World:
             return False
         self.gateway.count_unread()
         if core.unread_bytes:
-            # That a client has vanished is seen when its replies are next tried.
             return False
         ready = {worker.worker_id for worker in core.fleet if worker.state.value == "ready"}
         return ready == {worker.name for worker in self.workers if worker.is_alive}

@@ -57,11 +57,12 @@ CLOCK_METHODS = frozenset({"now", "utcnow", "today"})
 ALLOWED_WORLDLY = {
     # The shells: all sockets, clocks and signals of the gateway and of a worker.
     "gateway/server.py": {"logging", "secrets", "signal", "time", "zmq"},
-    "gateway/clients.py": {"zmq"},
+    "gateway/clients.py": {"select", "socket"},
+    "gateway/callers.py": {"socket"},
+    "gateway/listening.py": {"fcntl", "os", "pathlib", "socket"},
     "gateway/link.py": {"logging", "select", "zmq"},
     "gateway/watch.py": {"os", "socket", "zmq"},
     "gateway/binding.py": {"pathlib", "zmq"},
-    "gateway/shared_port.py": {"socket"},
     # Threads beside the loop, and how they ask it.
     "gateway/httpd.py": {"http", "io", "logging", "socket", "socketserver", "threading", "time"},
     "gateway/inquiry.py": {"concurrent", "os", "threading"},

@@ -10,10 +10,11 @@ from zeropool.client.commands import Connect, HangUp
 from zeropool.client.core import Core
 from zeropool.client.link import State
 from zeropool.client.retry import RetryPolicy, Tries
-from zeropool.client.zmtp import GREETING, Zmtp, frame_message
+from zeropool.client.zmtp import Zmtp
 from zeropool.shared.errors import Overloaded
 from zeropool.shared.wire import event as wire
 from zeropool.shared.wire.records import RemoteFailure
+from zeropool.shared.wire.zmtp import GREETING, frame_message
 
 READY = b"\x04\x06\x05READY"
 pack = msgspec.msgpack.encode

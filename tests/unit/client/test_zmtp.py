@@ -1,4 +1,4 @@
-"""ZMTP as a DEALER speaks it: greetings, frames, and what is no ZMTP."""
+"""ZMTP as a DEALER speaks it: greeting and handshake, and what is no server of ours."""
 
 import struct
 
@@ -6,11 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeropool.client.zmtp import GREETING, Zmtp, frame_message
-from zeropool.shared.errors import ProtocolError
+from zeropool.client.zmtp import Zmtp
+from zeropool.shared.errors import MessageTooLarge, ProtocolError
+from zeropool.shared.wire.zmtp import frame_message
 
-READY = b"\x04\x06\x05READY"
+GREETING = b"\xff" + bytes(7) + b"\x01\x7f\x03\x00NULL" + bytes(48)
+#: As libzmq before 4.1 fills it: nothing in the signature.
+BARE_GREETING = b"\xff" + bytes(8) + GREETING[9:]
 OLD_GREETING = b"\xff" + bytes(8) + b"\x7f\x01\x05\x00\x00" + bytes(50)
+READY = b"\x04\x06\x05READY"
 
 
 def greeted(**limits):
@@ -23,7 +27,6 @@ def greeted(**limits):
 def test_it_greets_first_and_is_ready_when_the_other_is():
     zmtp = Zmtp()
     assert zmtp.replies == [GREETING]
-    assert len(GREETING) == 64
 
     zmtp.receive(GREETING)
     assert not zmtp.is_ready
@@ -34,16 +37,10 @@ def test_it_greets_first_and_is_ready_when_the_other_is():
     assert zmtp.is_ready
 
 
-@pytest.mark.parametrize("size", [0, 1, 255, 256, 70_000])
-def test_a_message_is_what_was_framed(size):
-    payload = bytes(size)
+def test_what_stands_in_the_signature_does_not_matter():
+    zmtp = Zmtp()
 
-    assert greeted().receive(frame_message(payload)) == [payload]
-
-
-def test_short_and_long_frames_have_their_golden_bytes():
-    assert frame_message(b"ab") == b"\x01\x00\x00\x02ab"
-    assert frame_message(b"x" * 256) == b"\x01\x00\x02" + struct.pack(">Q", 256) + b"x" * 256
+    assert zmtp.receive(BARE_GREETING + READY + frame_message(b"ab")) == [b"ab"]
 
 
 @given(st.lists(st.binary(max_size=600), max_size=8), st.data())
@@ -67,40 +64,52 @@ def test_one_byte_at_a_time_will_do():
     assert received == [b"ab", b"x" * 300]
 
 
-def test_only_the_last_frame_of_a_message_counts():
-    assert greeted().receive(b"\x01\x03hop\x01\x00\x00\x02ab") == [b"ab"]
-
-
-def test_a_ping_is_answered_with_what_it_brings():
+def test_a_ping_is_answered_once():
     zmtp = greeted()
 
     zmtp.receive(b"\x04\x09\x04PING\x00\x0aab")
+    zmtp.receive(frame_message(b"ab"))
 
     assert zmtp.replies == [b"\x04\x07\x04PONGab"]
 
 
 def test_other_commands_mean_nothing_here():
-    assert greeted().receive(b"\x04\x05\x04PONG" + frame_message(b"ab")) == [b"ab"]
+    zmtp = greeted()
+
+    assert zmtp.receive(b"\x04\x05\x04PONG" + frame_message(b"ab")) == [b"ab"]
+    assert zmtp.replies == []
 
 
 @pytest.mark.parametrize(
     ("said", "complaint"),
     [
-        (b"HTTP/1.1 400 Bad Request\r\n", "does not speak ZMTP"),
-        (b"\xff" + bytes(8) + b"\x00", "does not speak ZMTP"),
-        (OLD_GREETING, "ZMTP 1, which is too old"),
-        (GREETING.replace(b"NULL\0", b"CURVE"), "security mechanism CURVE"),
-        (GREETING + b"\x04\x0e\x05ERROR\x07go away", "refuses the connection: go away"),
-        (GREETING + frame_message(b"ab"), "before it was ready"),
-        (GREETING + READY + b"\x08\x00", "unknown flags 0x8"),
-        (GREETING + READY + b"\x06" + struct.pack(">Q", 9000), "9000 bytes exceeds 8192"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "the server does not speak ZMTP"),
+        (b"HTTP/1.1 400 Bad Request\r\n" * 3, "the server does not speak ZMTP"),
+        (b"\xff" + bytes(8) + b"\x00", "the server does not speak ZMTP"),
+        (OLD_GREETING, "the server speaks ZMTP 1, which is too old"),
+        (
+            GREETING.replace(b"NULL\0", b"CURVE"),
+            "the server wants the security mechanism CURVE",
+        ),
+        (
+            GREETING + b"\x04\x0e\x05ERROR\x07go away",
+            "the peer refuses the connection: go away",
+        ),
+        (GREETING + frame_message(b"ab"), "the server sent a message before it was ready"),
+        (GREETING + READY + b"\x08\x00", "frame with unknown flags 0x8"),
+        (
+            GREETING + READY + b"\x06" + struct.pack(">Q", 9000),
+            "command of 9000 bytes exceeds 8192",
+        ),
     ],
 )
 def test_what_is_no_server_of_ours_is_named(said, complaint):
-    with pytest.raises(ProtocolError, match=complaint):
+    with pytest.raises(ProtocolError) as error:
         Zmtp().receive(said)
+
+    assert str(error.value) == complaint
 
 
 def test_a_message_that_nobody_would_send_ends_the_connection_before_it_has_come():
-    with pytest.raises(ProtocolError, match="1001 bytes exceeds 1000"):
+    with pytest.raises(MessageTooLarge, match=r"^message of 1001 bytes exceeds 1000$"):
         greeted(max_message_bytes=1000).receive(b"\x02" + struct.pack(">Q", 1001))

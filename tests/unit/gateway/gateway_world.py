@@ -216,7 +216,7 @@ class World:
         self.from_client(client, request)
 
     def from_client(self, client, payload):
-        self.gateway.client_message([client.encode(), b"", payload], self.now)
+        self.gateway.client_message((client.encode(),), payload, self.now)
         self.gateway.tick(self.now)
         self.run()
 
@@ -244,7 +244,7 @@ class World:
         return tuple(args[:2])
 
     def vanish(self, client="c1"):
-        self.gateway.client_unreachable((client.encode(),), self.now)
+        self.gateway.client_gone(client.encode(), self.now)
         self.run()
 
     # Workers

@@ -220,27 +220,31 @@ def test_an_id_that_is_in_use_is_not_answered_twice(world):
     assert world.gateway.session.dropped == {Drop.DUPLICATE_ID: 1}
 
 
-@pytest.mark.parametrize(
-    ("envelope", "route"),
-    [
-        ([b"c1", b""], (b"c1",)),  # DEALER with delimiter, REQ
-        ([b"c1"], (b"c1",)),  # no delimiter
-        ([b"c1", b"odd"], (b"c1",)),
-        ([b"hop", b"c1", b""], (b"hop", b"c1")),
-    ],
-)
-def test_the_reply_goes_back_the_way_the_request_came(world, envelope, route):
+@pytest.mark.parametrize("route", [(b"c1",), (b"c1", b"hop"), (b"c1", b"hop", b"other")])
+def test_the_reply_goes_back_the_way_the_request_came(world, route):
     request = wire.encode_request(pack("1"), "_zerorpc_ping", [])
-    world.gateway.client_message([*envelope, request], 0.0)
+    world.gateway.client_message(route, request, 0.0)
     world.run()
     assert world.received[route, "1"] == [("OK", [["pong", "zeropool"]])]
+
+
+def test_a_client_that_is_gone_loses_all_its_calls_by_whatever_devices(world):
+    world.worker_up("w1", [model_info(batches=False)], credit=1)
+    here, there, other = (b"c1",), (b"c1", b"hop"), (b"c2", b"hop")
+    for route in (here, there, other):
+        request = wire.encode_request(pack("1"), "double_predict", [1])
+        world.gateway.client_message(route, request, 0.0)
+    world.run()
+    world.gateway.client_gone(b"c1", 1.0, has_hops=True)
+    world.run()
+    assert [channel.key.route for channel in world.gateway.session._channels.values()] == [other]
 
 
 def test_a_client_that_makes_up_hops_has_no_more_turns(world):
     world.worker_up("w1", [model_info(batches=False)], credit=1)
     for number in range(5):
         request = wire.encode_request(pack("1"), "double_predict", [number])
-        world.gateway.client_message([b"flood", b"hop%d" % number, b"", request], 0.0)
+        world.gateway.client_message((b"flood", b"hop%d" % number), request, 0.0)
     for number in range(2):
         world.call("double_predict", 100 + number, client="polite", call_id=str(number))
     served = []
@@ -251,13 +255,13 @@ def test_a_client_that_makes_up_hops_has_no_more_turns(world):
 
 
 def test_a_message_without_payload_is_dropped(world):
-    world.gateway.client_message([b"c1"], 0.0)
+    world.gateway.client_message((b"c1",), b"", 0.0)
     assert world.gateway.session.dropped == {Drop.MALFORMED: 1}
 
 
 def test_messages_over_too_many_hops_are_dropped(world):
     request = wire.encode_request(pack("1"), "_zerorpc_ping", [])
-    world.gateway.client_message([*(9 * [b"hop"]), b"", request], 0.0)
+    world.gateway.client_message(tuple(9 * [b"hop"]), request, 0.0)
     world.run()
     assert world.gateway.dropped == {"route_too_long": 1}
     assert world.payloads == []
@@ -471,7 +475,7 @@ def test_every_jobs_message_tells_it_too(world):
     world.worker_up()
     world.report("w1", [], number=1)
     request = wire.encode_request(pack("1"), "double_predict", [4])
-    world.gateway.client_message([b"c1", b"", request], 0.0)
+    world.gateway.client_message((b"c1",), request, 0.0)
     (tell,) = world.gateway.take_commands(0.0)
     assert jobs.decode_from_gateway(tell.frame).seen == 1
 

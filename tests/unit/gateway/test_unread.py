@@ -1,171 +1,183 @@
-"""Order and bounds of the replies that clients do not read, and how often they are tried."""
+"""Bounds of the replies that clients do not take, for each of them, for all, and in time."""
 
 from __future__ import annotations
 
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from zeropool.gateway.unread import LAST_RETRY_S, MAX_HOPEFUL, Unread
+from zeropool.gateway.unread import Unread
 
-A, B, C = (b"a",), (b"b",), (b"c",)
+A, B, C = b"a", b"b", b"c"
+MAX_CLIENT_BYTES = 10
+MAX_TOTAL_BYTES = 25
+MAX_WAIT_S = 60.0
 
 
 @pytest.fixture
 def unread():
-    return Unread(max_client_bytes=10, max_total_bytes=25, max_wait_s=60.0)
+    return make_unread()
 
 
-def test_replies_wait_in_order(unread):
-    unread.add(A, b"one", 0.0)
-    unread.add(A, b"two", 0.0)
-    assert unread.first(A) == b"one"
-    unread.sent(A, 0.0)
-    assert unread.first(A) == b"two"
-    unread.sent(A, 0.0)
-    assert unread.first(A) is None
-    assert not unread.holds(A)
+def make_unread():
+    return Unread(
+        max_client_bytes=MAX_CLIENT_BYTES, max_total_bytes=MAX_TOTAL_BYTES, max_wait_s=MAX_WAIT_S
+    )
+
+
+def waits(unread, client, held_bytes, now=0.0, *, behind_bytes=0, has_taken=False):
+    return unread.keep(client, held_bytes, behind_bytes, now, has_taken=has_taken)
+
+
+def test_nothing_waits_at_first(unread):
+    assert not unread
+    assert unread.held_bytes == 0
+    assert unread.next_deadline() == math.inf
+    assert unread.take_overdue(1e9) == []
+
+
+def test_a_client_for_whom_nothing_waits_is_not_remembered(unread):
+    assert waits(unread, A, 0, has_taken=True) == []
     assert not unread
 
 
-def test_every_client_has_a_bound_of_its_own(unread):
-    assert unread.add(A, b"0123456789", 0.0) == []
-    assert unread.add(B, b"0123456789", 0.0) == []
-    assert repr(unread) == "<Unread clients=2 bytes=20>"
+def test_what_waits_is_what_was_said_last_of_each_client(unread):
+    assert waits(unread, A, 5) == []
+    assert waits(unread, B, 7) == []
+    assert waits(unread, A, 9) == []
+    assert unread
+    assert repr(unread) == "<Unread clients=2 bytes=16>"
 
 
-def test_a_client_over_its_bound_loses_everything(unread):
-    unread.add(A, b"01234567", 0.0)
-    assert unread.add(A, b"012", 0.0) == [A]
-    assert not unread.holds(A)
-    assert unread.held_bytes == 0
-
-
-def test_a_client_that_makes_up_hops_has_no_further_bound(unread):
-    here, there = (b"a", b"1"), (b"a", b"2")
-    unread.add(here, b"01234567", 0.0)
-    unread.add(B, b"0123456789", 0.0)
-    assert unread.add(there, b"012", 0.0) == [here, there]
-    assert (unread.holds(B), unread.held_bytes) == (True, 10)
-    assert unread._client_bytes == {b"b": 10}
-
-
-def test_over_the_bound_for_all_the_client_with_the_most_is_given_up(unread):
-    unread.add(A, b"01234567", 0.0)
-    unread.add(B, b"0123456789", 0.0)
-    assert unread.add(C, b"01234567", 0.0) == [B]
-    assert unread.holds(A)
-    assert unread.holds(C)
-    assert unread.held_bytes == 16
-
-
-def test_what_was_sent_makes_room(unread):
-    unread.add(A, b"01234567", 0.0)
-    unread.add(A, b"01", 0.0)
-    unread.sent(A, 0.0)
-    assert unread.add(A, b"01234567", 0.0) == []
-    assert unread.held_bytes == 10
-
-
-def test_a_client_that_is_gone_is_forgotten_and_not_tried(unread):
-    unread.add(A, b"one", 0.0)
-    unread.forget(A)
-    unread.forget(A)
+def test_a_client_that_has_taken_everything_waits_no_longer(unread):
+    waits(unread, A, 5)
+    waits(unread, A, 0, 1.0, has_taken=True)
     assert not unread
     assert unread.held_bytes == 0
-    assert unread.take_due(1.0) == []
     assert unread.next_deadline() == math.inf
 
 
-def tries(unread, until_s):
-    """When a client that takes nothing is tried, until it is given up or time is over."""
-    times = []
-    while (now := unread.next_deadline()) < until_s:
-        times.append(now)
-        assert unread.take_due(now) == [A]
-        if not unread.full(A, now):
-            break
-    return times
+def test_a_client_over_its_bound_is_given_up_and_forgotten(unread):
+    assert waits(unread, A, 12, behind_bytes=MAX_CLIENT_BYTES) == []
+    assert waits(unread, A, 13, behind_bytes=MAX_CLIENT_BYTES + 1) == [A]
+    assert not unread
+    assert unread.held_bytes == 0
 
 
-def test_a_full_connection_is_tried_less_and_less_often(unread):
-    unread.add(A, b"one", 0.0)
-    times = tries(unread, until_s=10.0)
-    assert times[:4] == pytest.approx([0.001, 0.003, 0.007, 0.015])
-    assert times[-1] - times[-2] == pytest.approx(LAST_RETRY_S)
-    assert len(times) < 120
+def test_a_client_may_be_given_up_at_once(unread):
+    assert waits(unread, A, 13, behind_bytes=MAX_CLIENT_BYTES + 1) == [A]
+    assert not unread
 
 
-def test_a_client_that_reads_again_is_tried_often_again(unread):
-    unread.add(A, b"one", 0.0)
-    unread.add(A, b"two", 0.0)
-    tries(unread, until_s=5.0)
-    now = unread.next_deadline()
-    assert unread.take_due(now) == [A]
-    unread.sent(A, now)
-    assert unread.full(A, now)
-    assert unread.next_deadline() == pytest.approx(now + 0.001)
+def test_one_reply_may_be_larger_than_a_clients_bound(unread):
+    assert waits(unread, A, MAX_TOTAL_BYTES, behind_bytes=0) == []
+    assert unread.held_bytes == MAX_TOTAL_BYTES
 
 
-def test_a_client_that_has_read_nothing_for_too_long_is_given_up(unread):
-    unread.add(A, b"one", 0.0)
-    times = tries(unread, until_s=100.0)
-    assert 60.0 <= times[-1] <= 60.0 + LAST_RETRY_S
-    assert not unread.holds(A)
+def test_over_the_bound_for_all_the_client_with_the_most_is_given_up(unread):
+    waits(unread, A, 8)
+    waits(unread, B, 10)
+    assert waits(unread, C, 8) == [B]
+    assert repr(unread) == "<Unread clients=2 bytes=16>"
+
+
+def test_over_the_bound_for_all_the_newcomer_is_given_up_if_it_has_the_most(unread):
+    waits(unread, A, 8)
+    assert waits(unread, B, 18) == [B]
+    assert repr(unread) == "<Unread clients=1 bytes=8>"
+
+
+def test_whoever_goes_over_its_own_bound_leaves_room_for_the_others(unread):
+    waits(unread, A, 20)
+    assert waits(unread, B, 12, behind_bytes=MAX_CLIENT_BYTES + 1) == [B]
+    assert repr(unread) == "<Unread clients=1 bytes=20>"
+
+
+def test_a_client_that_is_gone_is_forgotten(unread):
+    waits(unread, A, 5)
+    waits(unread, B, 7)
+    unread.forget(A)
+    unread.forget(A)
+    unread.forget(C)
+    assert repr(unread) == "<Unread clients=1 bytes=7>"
+
+
+def test_a_client_that_takes_nothing_for_too_long_is_given_up(unread):
+    waits(unread, A, 5, 1.0)
+    assert unread.next_deadline() == 61.0
+    assert unread.take_overdue(60.9) == []
+    assert unread.take_overdue(61.0) == [A]
+    assert not unread
+    assert unread.held_bytes == 0
 
 
 def test_progress_counts_not_the_age_of_the_first_reply(unread):
-    unread.add(A, b"one", 0.0)
-    unread.add(A, b"two", 0.0)
-    unread.take_due(59.0)
-    unread.sent(A, 59.0)
-    assert unread.full(A, 59.0)
-    assert tries(unread, until_s=200.0)[-1] == pytest.approx(119.0, abs=2 * LAST_RETRY_S)
+    waits(unread, A, 5, 0.0)
+    waits(unread, A, 4, 59.0, has_taken=True)
+    assert unread.next_deadline() == 119.0
+    assert unread.take_overdue(60.0) == []
+    assert unread.take_overdue(119.0) == [A]
 
 
-def test_a_client_that_comes_back_is_tried_once_at_a_time(unread):
-    unread.add(A, b"one", 0.0)
-    unread.forget(A)
-    unread.add(A, b"one", 0.0)
-    assert unread.take_due(1.0) == [A]
+def test_more_that_waits_is_no_progress(unread):
+    waits(unread, A, 5, 0.0)
+    waits(unread, A, 9, 59.0)
+    assert unread.take_overdue(60.0) == [A]
 
 
-def test_a_client_that_has_just_become_full_is_hopeful_until_a_try_of_its_own_fails(unread):
-    unread.add(A, b"one", 0.0)
-    assert unread.hopeful() == [A]
-
-    tries(unread, until_s=0.002)
-
-    assert unread.hopeful() == []
-    assert unread.holds(A)
+def test_whoever_has_taken_everything_begins_anew(unread):
+    waits(unread, A, 5, 0.0)
+    waits(unread, A, 0, 50.0, has_taken=True)
+    waits(unread, A, 5, 70.0)
+    assert unread.next_deadline() == 130.0
 
 
-def test_a_client_that_has_taken_something_is_hopeful_again(unread):
-    unread.add(A, b"one", 0.0)
-    unread.add(A, b"two", 0.0)
-    tries(unread, until_s=1.0)
-
-    now = unread.next_deadline()
-    unread.take_due(now)
-    unread.sent(A, now)
-    assert unread.full(A, now)
-
-    assert unread.hopeful() == [A]
+def test_the_deadline_is_that_of_the_client_whose_last_progress_is_oldest(unread):
+    waits(unread, A, 5, 0.0)
+    waits(unread, B, 5, 1.0)
+    waits(unread, A, 4, 2.0, has_taken=True)
+    waits(unread, C, 5, 3.0)
+    assert unread.next_deadline() == 61.0
+    assert unread.take_overdue(62.0) == [B, A]
+    assert unread.next_deadline() == 63.0
 
 
-@pytest.mark.parametrize("leaves", ["sent", "forget"])
-def test_a_client_for_which_nothing_waits_is_not_hopeful(unread, leaves):
-    unread.add(A, b"one", 0.0)
-    if leaves == "sent":
-        unread.sent(A, 0.0)
-    else:
-        unread.forget(A)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("keep"), st.integers(0, 9), st.integers(0, 30), st.booleans()),
+        st.tuples(st.just("forget"), st.integers(0, 9)),
+        st.tuples(st.just("time"), st.integers(0, 40)),
+    ),
+    max_size=60,
+)
 
-    assert unread.hopeful() == []
 
-
-def test_only_some_are_hopeful_at_a_time(unread):
-    for number in range(MAX_HOPEFUL + 1):
-        unread.add((b"%d" % number,), b"x", 0.0)
-
-    assert len(unread.hopeful()) == MAX_HOPEFUL
+@given(STEPS)
+def test_whatever_happens_the_sums_are_right_and_the_bounds_hold(steps):
+    unread = make_unread()
+    waiting, progress_at = {}, {}
+    now = 0.0
+    for step, *about in steps:
+        gone = []
+        if step == "keep":
+            number, held_bytes, has_taken = about
+            behind_bytes = held_bytes // 2
+            if has_taken or number not in waiting:
+                progress_at[number] = now
+            waiting[number] = held_bytes
+            gone = unread.keep(number, held_bytes, behind_bytes, now, has_taken=has_taken)
+            assert (number in gone) >= (behind_bytes > MAX_CLIENT_BYTES)
+        elif step == "forget":
+            unread.forget(about[0])
+            gone = about
+        else:
+            now += about[0]
+            gone = unread.take_overdue(now)
+            assert all(now - progress_at[number] >= MAX_WAIT_S for number in gone)
+        waiting = {each: size for each, size in waiting.items() if size and each not in gone}
+        assert unread.held_bytes == sum(waiting.values()) <= MAX_TOTAL_BYTES
+        assert bool(unread) == bool(waiting)
+        since = min((progress_at[number] for number in waiting), default=math.inf)
+        assert unread.next_deadline() == since + MAX_WAIT_S
