@@ -62,7 +62,7 @@ def test_a_client_that_is_gone_is_forgotten(unfinished):
     assert repr(unfinished) == "<Unfinished clients=1 bytes=20>"
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 120)), max_size=60))
+@given(st.lists(st.tuples(st.sampled_from([A, B, C, b"d"]), st.integers(0, 120)), max_size=60))
 def test_after_whoever_is_named_has_gone_the_bound_holds_again(steps):
     unfinished = Unfinished(MAX_TOTAL_BYTES)
     held = {}
