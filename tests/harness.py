@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -20,6 +21,8 @@ MODELS = Path(__file__).parent / "models"
 ZEROPOOL = [sys.executable, "-m", "zeropool.cli.main"]
 #: Runs what follows the number with so many file descriptors, which it cannot raise.
 LIMITED = ["sh", "-c", 'ulimit -n "$0" && exec "$@"']
+#: Below those that Linux gives to connections of its own choice (net.ipv4.ip_local_port_range).
+OWN_PORTS = range(12_000, 32_000)
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 #: Between two looks at something that sends no event, such as another process's death.
@@ -28,11 +31,22 @@ LOOK_AGAIN_S = 0.02
 JOB_TAKEN = "job taken"
 
 
-def free_endpoint() -> str:
-    """A loopback endpoint on which nothing listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+def free_endpoint(ports: int = 1) -> str:
+    """A loopback endpoint on which nothing listens now, nor on the ``ports`` - 1 after it.
+
+    Not one that the system would choose: it gives those to any connection that is made meanwhile.
+    """
+    while True:
+        first = secrets.choice(OWN_PORTS)
+        several = range(first, first + ports)
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in several:
+                    probe = stack.enter_context(socket.socket())
+                    probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return f"tcp://127.0.0.1:{first}"
 
 
 def wait_until(is_true: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:

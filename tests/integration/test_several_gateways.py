@@ -130,7 +130,7 @@ def test_a_roll_and_one_worker_more_are_known_to_both_gateways(serve):
 
 
 def test_each_gateway_tells_of_itself_by_http(serve):
-    first = int(free_endpoint().rpartition(":")[2])
+    first = int(free_endpoint(ports=2).rpartition(":")[2])
     service = two_gateways(serve, DEBUG, "--http", f"127.0.0.1:{first}")
     with clients(service) as by_gateway:
         for dealers in by_gateway.values():
