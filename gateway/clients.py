@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Container
 
 from zeropool.gateway.binding import unlink_ipc
-from zeropool.gateway.callers import Caller
+from zeropool.gateway.callers import LARGE_READ_BYTES, READ_BYTES, Caller
 from zeropool.gateway.complaints import Report
 from zeropool.gateway.connections import Connections, Offence
 from zeropool.gateway.core import Gateway
@@ -30,11 +30,8 @@ from zeropool.shared.wire.records import Client, Route
 #: Requests taken from the clients before the first of them go to workers, which can then begin:
 #: what one read brings is taken to its end.
 MAX_DRAIN = 32
-#: What one read brings at most, unless a larger message is under way. Some forty usual requests:
-#: with 64 KiB, 256 calls in flight moved through gateway and workers as one block.
-READ_BYTES = 8 * 1024
-#: Below what malloc maps on its own: the few bytes that a slow peer sends would keep a page each.
-LARGE_READ_BYTES = 120 * 1024
+#: Reads of one large message before others get their turn: a megabyte.
+MAX_READS = 8
 #: A connection ends over this limit; the configured one, which gives the caller a named error, must
 #: be met first.
 FRAME_MARGIN_BYTES = 1024 * 1024
@@ -124,6 +121,9 @@ class ClientPort:
                 caller.sock.shutdown(socket.SHUT_WR)
             except OSError:
                 self._forget(caller)
+                continue
+            # Only its end is waited for; a place for more to say would be told of for ever.
+            self._epoll.modify(caller.fd, _READABLE)
         until = clock() + FAREWELL_S
         while self._by_fd and clock() < until:
             for fd, _ in self._epoll.poll(LAST_REQUEST_S, MAX_DRAIN):
@@ -188,22 +188,34 @@ class ClientPort:
 
     def _read(self, caller: Caller, now: float) -> int:
         """Take what a client says; return how many requests that were."""
+        taken = 0
         try:
-            data = caller.sock.recv(_read_bytes(caller.peer))
-        except BlockingIOError:
-            return 0
-        except OSError:
-            data = b""
-        if not data:
-            self._hang_up(caller, now)
-            return 0
-        try:
-            return self._hear(caller, data, now)
+            for _ in range(MAX_READS):
+                data = self._receive(caller, now)
+                if not data:
+                    break
+                requests = self._hear(caller, data, now)
+                caller.has_read(len(data), requests)
+                taken += requests
+                if not caller.is_open or caller.peer.missing_bytes <= LARGE_READ_BYTES:
+                    break
         except MessageTooLarge:
             self._shut_out(caller, Offence.UNFINISHED_TOO_LARGE.value, "", now)
         except ProtocolError as error:
             self._shut_out(caller, "client_no_zmtp", str(error), now)
-        return 0
+        return taken
+
+    def _receive(self, caller: Caller, now: float) -> bytes:
+        """What lies there; nothing, and the client is gone, where that is the end."""
+        try:
+            data = caller.sock.recv(caller.next_read_bytes)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""
+        if not data:
+            self._hang_up(caller, now)
+        return data
 
     def _hear(self, caller: Caller, data: bytes, now: float) -> int:
         peer = caller.peer
@@ -378,11 +390,3 @@ class ClientPort:
         self._unfinished.forget(caller.client)
         self._epoll.unregister(caller.fd)
         caller.sock.close()
-
-
-def _read_bytes(peer: Peer) -> int:
-    """How much to read at once."""
-    missing_bytes = peer.missing_bytes
-    if missing_bytes <= READ_BYTES:
-        return READ_BYTES
-    return min(missing_bytes, LARGE_READ_BYTES)

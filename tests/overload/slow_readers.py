@@ -21,7 +21,8 @@ from overload.hostile import LARGE_REPLY_BYTES
 from overload.report import Report, parser
 from overload.rig import MIB, Child, Watch, mib, run_callers, service
 
-from zeropool.gateway.clients import FRAME_MARGIN_BYTES, LARGE_READ_BYTES
+from zeropool.gateway.callers import LARGE_READ_BYTES
+from zeropool.gateway.clients import FRAME_MARGIN_BYTES
 from zeropool.gateway.link import MAX_DRAIN_BYTES, RECEIVE_HIGH_WATER
 
 HONEST_PER_S = 100.0
