@@ -42,8 +42,8 @@ class Zmtp:
             self._greet(data[: zmtp.GREETING_BYTES])
             data = data[zmtp.GREETING_BYTES :]
         payloads = self._frames.receive(data)
-        if self._frames.commands:
-            self._obey()
+        if self._frames.commands and self._frames.answer_commands(self.replies):
+            self.is_ready = True
         if payloads and not self.is_ready:
             raise ProtocolError("the server sent a message before it was ready")
         return payloads
@@ -64,13 +64,3 @@ class Zmtp:
         self._is_greeted = True
         self._greeting = b""
         self.replies.append(_READY)
-
-    def _obey(self) -> None:
-        for command in self._frames.commands:
-            if command.startswith(zmtp.READY):
-                self.is_ready = True
-                continue
-            answer = zmtp.answer_to(command)
-            if answer:
-                self.replies.append(answer)
-        self._frames.commands.clear()

@@ -75,7 +75,8 @@ class Peer:
         else:
             payloads = self._frames.receive(data)
             if self._frames.commands:
-                self._obey()
+                for ready in self._frames.answer_commands(self.replies):
+                    self._take_ready(ready)
         if self._owes_identity and payloads:
             self._owes_identity = False
             self._take_identity(payloads)
@@ -156,16 +157,9 @@ class Peer:
             hops.clear()
             hops.update(moved)
 
-    def _obey(self) -> None:
-        for command in self._frames.commands:
-            if command.startswith(zmtp.READY):
-                kind = zmtp.socket_type_of(command)
-                if kind not in _TYPES:
-                    name = kind.decode("ascii", "replace") or "socket of no type"
-                    raise ProtocolError(f"its socket is a {name}, which nobody answers")
-                self.is_ready = True
-                continue
-            answer = zmtp.answer_to(command)
-            if answer:
-                self.replies.append(answer)
-        self._frames.commands.clear()
+    def _take_ready(self, ready: bytes) -> None:
+        kind = zmtp.socket_type_of(ready)
+        if kind not in _TYPES:
+            name = kind.decode("ascii", "replace") or "socket of no type"
+            raise ProtocolError(f"its socket is a {name}, which nobody answers")
+        self.is_ready = True

@@ -117,7 +117,7 @@ class Frames:
     """The frames that come on one connection, put together to messages."""
 
     def __init__(self, max_message_bytes: int) -> None:
-        #: Bodies of the commands that have come; their owner takes them off.
+        #: Bodies of the commands that have come; their owner has them answered.
         self.commands: list[bytes] = []
         #: Of the messages that `receive` gave last, those with hops: their place, and all frames
         #: before the delimiter.
@@ -156,6 +156,25 @@ class Frames:
             self._pieces.clear()
             self._pieces_bytes = 0
         return self._take(data)
+
+    def answer_commands(self, replies: list[bytes]) -> list[bytes]:
+        """Take off the commands that have come: what they want goes to ``replies``.
+
+        Returns the bodies of the READYs among them, which mean something else to either end.
+
+        Raises:
+            ProtocolError: the peer refuses the connection.
+        """
+        commands, self.commands = self.commands, []
+        readies: list[bytes] = []
+        for command in commands:
+            if command.startswith(READY):
+                readies.append(command)
+                continue
+            answer = answer_to(command)
+            if answer:
+                replies.append(answer)
+        return readies
 
     def _take(self, data: bytes) -> list[bytes]:
         payloads: list[bytes] = []
