@@ -18,19 +18,19 @@ from setuptools import Extension, setup
 #: By package, each of which becomes one library, so that a client does not load a gateway.
 NATIVE = {
     "shared": (
-        "monitor poller polling wire.channel wire.event wire.flow wire.heartbeat wire.session "
-        "wire.zmtp"
+        "monitor poller polling push sending wire.answerer wire.channel wire.dialer wire.event "
+        "wire.flow wire.heartbeat wire.old_zmtp wire.outgoing wire.session wire.zmtp"
     ),
     "gateway": (
-        "admission budget callers calls clients core deadlines dispatcher fleet ledger link lobby "
-        "old_zmtp outgoing placement pool queue row_calls rows server suspects tally turns "
-        "unfinished unread watch zmtp"
+        "admission budget callers calls clients core deadlines dispatcher fleet ledger lobby "
+        "placement pool queue reception row_calls rows server suspects tally turns unfinished "
+        "unread worker_port"
     ),
     "workers": "batcher core link outbox registration runner wear worker",
     # What users may subclass, and generators that they may leave, are not: neither would work.
     "client": (
         "aio_feed aio_flight aio_wires core crew engine flight link results seats vigil waiting "
-        "window wires zmtp"
+        "window wires"
     ),
 }
 #: Set to anything: as on a machine without a compiler. The same name does it at run time.

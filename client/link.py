@@ -15,14 +15,17 @@ from collections import deque
 import msgspec
 
 from zeropool.client.call import Answered, Call, Ended, Expired, Failed, Lost
-from zeropool.client.zmtp import Zmtp
 from zeropool.shared.errors import DeadlineExceeded, ProtocolError
 from zeropool.shared.wire import event as wire
+from zeropool.shared.wire.dialer import Dialer
 from zeropool.shared.wire.event import DECODE_ERRORS, MessageIds
 from zeropool.shared.wire.flow import ReadWindow
+from zeropool.shared.wire.kinds import Kind
 from zeropool.shared.wire.records import AnswerHeader
 from zeropool.shared.wire.zmtp import frame_message
 
+#: What zerorpc can decode is at most 100 MiB; more than twice that is no answer of anybody.
+MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 #: Waits between tries to connect: libzmq's first one is 100 ms, and does not grow.
 FIRST_RECONNECT_S = 0.02
 LONGEST_RECONNECT_S = 1.0
@@ -95,7 +98,7 @@ class Link:
         self.unsent_bytes = 0
         self._ids = ids
         self._out: list[bytes] = []
-        self._zmtp = Zmtp()
+        self._zmtp = Dialer(Kind.DEALER, MAX_MESSAGE_BYTES)
 
     def __repr__(self) -> str:
         return f"<Link {self.endpoint} {self.state.value} calls={len(self.calls)}>"
@@ -109,7 +112,7 @@ class Link:
         """The shell has connected."""
         self.state = State.OPEN
         self.heard_at = self.is_used_at = now
-        self._zmtp = Zmtp()
+        self._zmtp = Dialer(Kind.DEALER, MAX_MESSAGE_BYTES)
         self._reply()
 
     def take_outgoing(self) -> bytes:

@@ -1,11 +1,11 @@
-"""One client's connection: its socket, what it says and what it is to be told."""
+"""One connection that somebody made: its socket, what it says and what it is to be told."""
 
 from __future__ import annotations
 
 import socket
 
-from zeropool.gateway.outgoing import Outgoing
-from zeropool.gateway.zmtp import Peer
+from zeropool.shared.wire.answerer import Answerer
+from zeropool.shared.wire.outgoing import Outgoing
 from zeropool.shared.wire.records import Client, Route
 
 #: What one read brings at first: some forty usual requests. With 64 KiB, 256 calls in flight moved
@@ -20,7 +20,7 @@ FEW_REQUESTS, MANY_REQUESTS = 16, 64
 
 
 class Caller:
-    """A client, from its connection to its end."""
+    """A client, or a worker, from its connection to its end."""
 
     __slots__ = (
         "address",
@@ -39,7 +39,7 @@ class Caller:
     )
 
     def __init__(
-        self, sock: socket.socket, client: Client, address: str, peer: Peer, silent_until: float
+        self, sock: socket.socket, client: Client, address: str, peer: Answerer, silent_until: float
     ) -> None:
         self.sock = sock
         self.fd = sock.fileno()

@@ -109,14 +109,9 @@ class Gateway:
         )
 
     @property
-    def is_idle(self) -> bool:
-        """No accepted call is without its reply."""
-        return not self.dispatcher.open_calls
-
-    @property
     def is_drained(self) -> bool:
         """Draining, and every accepted call has its reply."""
-        return self.state is GatewayState.DRAINING and self.is_idle
+        return self.state is GatewayState.DRAINING and not self.dispatcher.open_calls
 
     # Clients
 

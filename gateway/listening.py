@@ -1,4 +1,4 @@
-"""The clients' port: a listening socket of this gateway's own, or one of several on one tcp port.
+"""Ports that listen: a socket of this gateway's own, or one of several on one tcp port.
 
 Several gateways listen with SO_REUSEPORT, and the kernel deals them connections. Whoever starts
 them reserves the port first. While the reservation is open, the port belongs to them, whoever of
@@ -17,14 +17,13 @@ import socket
 import struct
 from pathlib import Path
 
+from zeropool.gateway.connections import ACCEPT_BURST
 from zeropool.shared import endpoints
 from zeropool.shared.errors import ConfigError
 from zeropool.shared.rundir import is_alive
 
 #: Connections that wait to be accepted: a thousand clients may all come at once.
 BACKLOG = 1_024
-#: Connections that are accepted before others get their turn.
-MAX_ACCEPTS = 64
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 #: linux/sockios.h; the address stands behind the name, family and port of netdevice(7).
 _SIOCGIFADDR = 0x8915
@@ -60,7 +59,7 @@ class Listener:
         """
         accepted: list[tuple[socket.socket, str]] = []
         self.failure = ""
-        for _ in range(MAX_ACCEPTS):
+        for _ in range(ACCEPT_BURST):
             try:
                 sock, address = self._sock.accept()
             except BlockingIOError:
@@ -125,6 +124,13 @@ def listen(endpoint: str, key: str, port: Port = Port.OWN) -> socket.socket:
         raise _refused(endpoint, key, error) from error
     sock.setblocking(False)
     return sock
+
+
+def unlink_ipc(endpoint: str) -> None:
+    """Remove the socket of an ipc endpoint; of any other, there is nothing to remove."""
+    parsed = endpoints.parse(endpoint)
+    if isinstance(parsed, endpoints.Ipc):
+        Path(parsed.path).unlink(missing_ok=True)
 
 
 def _bound(endpoint: str, key: str, *options: int) -> socket.socket:

@@ -15,17 +15,15 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-import zmq
-
 from zeropool.gateway.clients import ClientPort
 from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Reply, Tell
 from zeropool.gateway.complaints import Complaints
 from zeropool.gateway.connections import Connections, most_connections
 from zeropool.gateway.core import Gateway
 from zeropool.gateway.limits import Limits
-from zeropool.gateway.link import WorkerPort, largest_frame_bytes
 from zeropool.gateway.listening import Port
 from zeropool.gateway.metrics import Snapshot, snapshot
+from zeropool.gateway.worker_port import WorkerPort
 from zeropool.shared.config import Config
 from zeropool.shared.descriptors import raise_limit
 from zeropool.shared.logs import fields
@@ -38,8 +36,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("zeropool.gateway")
 
-#: A socket per worker and its monitor; libzmq's default is 1,023.
-MAX_SOCKETS = 16_384
 #: Connections to the worker port beyond the workers themselves: those about to register or leave.
 SPARE_WORKER_CONNECTIONS = 64
 
@@ -105,13 +101,11 @@ class Server:
         descriptors = raise_limit()
         self._make_ports(descriptors)
         self._signals.open()
-        self._context = zmq.Context()
-        self._context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
         self._poller = Poller()
         self._poller.register(self._signals.fileno())
         # First the clients' port: where it is taken, the other gateway keeps its workers too.
         self._clients.open(self._poller)
-        self._workers.open(self._context, self._poller)
+        self._workers.open(self._poller)
         if self._http_bind:
             # Whoever does not want it saves 5 MB.
             from zeropool.gateway.httpd import Httpd  # noqa: PLC0415
@@ -149,37 +143,26 @@ class Server:
             Connections(
                 max_connections=self._max_connections,
                 max_per_address=settings.max_connections_per_address,
-                max_message_bytes=settings.max_request_bytes,
-                max_unfinished_bytes=settings.max_held_bytes,
             ),
             self._report,
             self._port,
         )
-        frame_bytes = largest_frame_bytes(settings.max_reply_bytes)
         self._workers = WorkerPort(
             self._workers_endpoint,
             self._core,
             Connections(
-                max_connections=settings.max_workers + SPARE_WORKER_CONNECTIONS,
-                max_per_address=0,
-                max_message_bytes=frame_bytes,
-                max_unfinished_bytes=settings.max_held_bytes,
+                max_connections=settings.max_workers + SPARE_WORKER_CONNECTIONS, max_per_address=0
             ),
-            frame_bytes,
             self._report,
-            self._held_bytes,
+            max_reply_bytes=settings.max_reply_bytes,
+            max_held_bytes=settings.max_held_bytes,
         )
-
-    def _held_bytes(self) -> int:
-        """What this process knows that it holds."""
-        return self._core.budget.held_bytes + self._clients.unfinished_bytes
 
     def _close(self) -> None:
         if self._httpd is not None:
             self._httpd.close()
         self._workers.close()
         self._clients.close(self._clock)
-        self._context.term()
         self._poller.close()
         self._signals.close()
         log.info("stopped", extra=fields(unanswered=self._core.dispatcher.open_calls))
@@ -236,6 +219,8 @@ class Server:
                     self._workers.tell(command.worker_id, command.frame)
                 else:
                     self._do(command, now)
+            # First the jobs: others begin with them meanwhile.
+            self._workers.flush(now)
             if core.has_news:
                 continue
             # Also where there was nothing to say: the core is told what waits.

@@ -113,6 +113,10 @@ def answer_to(command: bytes) -> bytes:
     return b""
 
 
+#: Asks for a sign of life; it names no time to live, and nothing to repeat.
+PING = frame(_PING + bytes(2), COMMAND)
+
+
 class Frames:
     """The frames that come on one connection, put together to messages."""
 

@@ -13,17 +13,16 @@ from overload import zmtp
 from raw_dealer import RawDealer
 from zmtp_peer import GREETING, LAST, ZmtpPeer, frame, is_closed, open_socket
 
-from zeropool.gateway.clients import HANDSHAKE_TIMEOUT_S
-from zeropool.gateway.connections import EMERGENCY_BYTES, KERNEL_BYTES
+from zeropool.gateway.reception import HANDSHAKE_TIMEOUT_S, MAX_DRAIN_BYTES
 
 MIB = 1024 * 1024
 ECHO = model_tables("fixture_models.plain.EchoModel")
 #: Longest that a call takes here while others misbehave, on a machine that is busy with both.
 PROMPT_S = 2.0
 MAX_REQUEST_BYTES = 8 * MIB
-#: What one peer can make the gateway hold: an unfinished message up to the limit, or the
-#: emergency's threshold, and what arrives until the next look (0.5 s at the first).
-BOUND_BYTES = MAX_REQUEST_BYTES + KERNEL_BYTES + EMERGENCY_BYTES + 512 * MIB
+#: What one peer can make the gateway hold: an unfinished message up to the limit, in pieces and
+#: joined, and what is read in one step; the frames of a message may take more than their bytes.
+BOUND_BYTES = 3 * MAX_REQUEST_BYTES + 2 * MAX_DRAIN_BYTES + 32 * MIB
 
 
 @pytest.fixture

@@ -23,7 +23,9 @@ from overload.rig import MIB, Child, Watch, mib, run_callers, service
 
 from zeropool.gateway.callers import LARGE_READ_BYTES
 from zeropool.gateway.clients import FRAME_MARGIN_BYTES
-from zeropool.gateway.link import MAX_DRAIN_BYTES, RECEIVE_HIGH_WATER
+from zeropool.gateway.reception import MAX_DRAIN_BYTES
+from zeropool.gateway.worker_port import largest_frame_bytes
+from zeropool.shared.config import DEFAULT_MAX_REPLY_BYTES
 
 HONEST_PER_S = 100.0
 ROUNDS = 2
@@ -67,15 +69,13 @@ class Kind:
         return self.processes * self.each
 
 
-#: On the workers' port, whoever never ends is hung up on when the gateway has grown by so much
-#: beyond what it knows; on the clients' port, when the message is larger than any may be.
-_ENDLESS_BYTES = 256 * MIB
+#: Whoever never ends is hung up on when the message is larger than any may be.
+_ENDLESS_BYTES = BUDGET_MARGIN * largest_frame_bytes(DEFAULT_MAX_REPLY_BYTES)
 _UNFINISHED_BYTES = BUDGET_MARGIN * 4 * (MAX_REQUEST_BYTES + FRAME_MARGIN_BYTES + LARGE_READ_BYTES)
-#: For each connection the gateway holds so much, and the reply that is on its way; beside them
-#: libzmq takes results from the one worker that makes them, which were not looked at yet, and a
-#: step handles some of them at once.
+#: For each connection the gateway holds so much, and the reply that is on its way; beside them it
+#: reads results from the one worker that makes them, some of them in one step.
 _PER_READER = MAX_UNREAD_BYTES + LARGE_REPLY_BYTES
-_ON_THEIR_WAY = RECEIVE_HIGH_WATER * LARGE_REPLY_BYTES + 4 * MAX_DRAIN_BYTES
+_ON_THEIR_WAY = 4 * MAX_DRAIN_BYTES
 _UNREAD_BYTES = BUDGET_MARGIN * (4 * _PER_READER + _ON_THEIR_WAY)
 KINDS = (
     Kind("unread", 2, 2, _UNREAD_BYTES),

@@ -56,13 +56,14 @@ CLOCK_METHODS = frozenset({"now", "utcnow", "today"})
 #: The modules that may, what each may, and why. All others are cores.
 ALLOWED_WORLDLY = {
     # The shells: all sockets, clocks and signals of the gateway and of a worker.
-    "gateway/server.py": {"logging", "secrets", "signal", "time", "zmq"},
+    "gateway/server.py": {"logging", "secrets", "signal", "time"},
+    "gateway/reception.py": {"select", "socket"},
     "gateway/clients.py": {"select", "socket"},
     "gateway/callers.py": {"socket"},
     "gateway/listening.py": {"fcntl", "os", "pathlib", "socket"},
-    "gateway/link.py": {"logging", "select", "zmq"},
-    "gateway/watch.py": {"os", "socket", "zmq"},
-    "gateway/binding.py": {"pathlib", "zmq"},
+    "gateway/worker_port.py": {"logging", "select"},
+    "shared/sending.py": {"socket"},
+    "shared/push.py": {"socket"},
     # Threads beside the loop, and how they ask it.
     "gateway/httpd.py": {"http", "io", "logging", "socket", "socketserver", "threading", "time"},
     "gateway/inquiry.py": {"concurrent", "os", "threading"},

@@ -10,9 +10,10 @@ from zeropool.client.commands import Connect, HangUp
 from zeropool.client.core import Core
 from zeropool.client.link import State
 from zeropool.client.retry import RetryPolicy, Tries
-from zeropool.client.zmtp import Zmtp
 from zeropool.shared.errors import Overloaded
 from zeropool.shared.wire import event as wire
+from zeropool.shared.wire.dialer import Dialer
+from zeropool.shared.wire.kinds import Kind
 from zeropool.shared.wire.records import RemoteFailure
 from zeropool.shared.wire.zmtp import GREETING, frame_message
 
@@ -25,13 +26,13 @@ class Peer:
 
     def __init__(self, core, link):
         self.core, self.link = core, link
-        self.zmtp = Zmtp()
+        self.zmtp = Dialer(Kind.DEALER, 10_000_000)
         self.ids = itertools.count(1)
 
     def greet(self, now=0.0):
         """Connect and shake hands; whatever waited is on its way then."""
         self.core.connected(self.link, now)
-        self.zmtp = Zmtp()
+        self.zmtp = Dialer(Kind.DEALER, 10_000_000)
         news = self.core.received(self.link, GREETING + READY, now)
         self.zmtp.receive(self.link.take_outgoing()[: len(GREETING)])
         return news

@@ -11,14 +11,15 @@ from zeropool.gateway.callers import (
     READ_BYTES,
     Caller,
 )
-from zeropool.gateway.zmtp import Peer
+from zeropool.shared.wire.answerer import Answerer
+from zeropool.shared.wire.kinds import Kind
 from zeropool.shared.wire.zmtp import GREETING, frame_head, ready_command
 
 
 @pytest.fixture
 def caller():
     with socket.socket() as sock:
-        yield Caller(sock, b"c1", "127.0.0.1", Peer(10_000_000), 5.0)
+        yield Caller(sock, b"c1", "127.0.0.1", Answerer(Kind.ROUTER, 10_000_000), 5.0)
 
 
 def test_a_client_of_large_requests_is_read_by_more_at_a_time_up_to_a_bound(caller):

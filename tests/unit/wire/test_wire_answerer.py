@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeropool.gateway.old_zmtp import old_frame
-from zeropool.gateway.zmtp import Peer
 from zeropool.shared.errors import MessageTooLarge, ProtocolError
+from zeropool.shared.wire.answerer import Answerer
+from zeropool.shared.wire.kinds import Kind
+from zeropool.shared.wire.old_zmtp import old_frame
 from zeropool.shared.wire.zmtp import COMMAND, MAX_COMMAND_BYTES, MORE, frame
 
 MAX_MESSAGE_BYTES = 10_000
@@ -55,12 +56,12 @@ REQUESTS = st.lists(st.tuples(HOPS, st.binary(max_size=600)), max_size=5)
 
 @pytest.fixture
 def peer():
-    return Peer(MAX_MESSAGE_BYTES)
+    return Answerer(Kind.ROUTER, MAX_MESSAGE_BYTES)
 
 
 def met(dialect):
     """A peer whose handshake is over."""
-    peer = Peer(MAX_MESSAGE_BYTES)
+    peer = Answerer(Kind.ROUTER, MAX_MESSAGE_BYTES)
     assert peer.receive(dialect.hello) == []
     peer.replies.clear()
     return peer
@@ -207,7 +208,7 @@ def test_frames_of_every_size_come_and_go(dialect, size):
 def test_the_way_bytes_are_cut_does_not_matter(dialect, requests, data):
     sent = dialect.hello + b"".join(dialect.request(payload, hops) for hops, payload in requests)
     cuts = sorted(data.draw(st.sets(st.integers(0, len(sent)), max_size=12)))
-    peer = Peer(MAX_MESSAGE_BYTES)
+    peer = Answerer(Kind.ROUTER, MAX_MESSAGE_BYTES)
     received = []
     for begin, end in zip([0, *cuts], [*cuts, len(sent)], strict=True):
         received += heard(peer, sent[begin:end])
@@ -389,7 +390,7 @@ JUNK = st.one_of(
 @every_dialect
 @given(st.integers(0, 100), st.lists(JUNK, max_size=12))
 def test_whatever_comes_only_so_much_is_held_or_the_connection_ends(dialect, begin_bytes, junk):
-    peer = Peer(1_000)
+    peer = Answerer(Kind.ROUTER, 1_000)
     with contextlib.suppress(ProtocolError):
         for piece in (dialect.hello[:begin_bytes], *junk):
             peer.receive(piece)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeropool.gateway.old_zmtp import OldFrames, old_frame
 from zeropool.shared.errors import MessageTooLarge, ProtocolError
+from zeropool.shared.wire.old_zmtp import OldFrames, old_frame
 from zeropool.shared.wire.zmtp import MAX_FRAMES, MORE
 
 MESSAGES = st.lists(

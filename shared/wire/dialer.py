@@ -1,6 +1,7 @@
-"""One connection to a server, as ZMTP: greeting and handshake of a DEALER. No I/O, no clock.
+"""One connection, as ZMTP, at the end that has made it: greeting and handshake. No I/O, no clock.
 
-Refuses to know what a message means, and who moves the bytes; frames are `shared.wire.zmtp`'s.
+Refuses to know what a message means, and who moves the bytes; frames are `shared.wire.zmtp`'s, and
+the other end is an `Answerer`.
 Source: rfc.zeromq.org/spec/23 (ZMTP 3.0).
 """
 
@@ -8,21 +9,18 @@ from __future__ import annotations
 
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.wire import zmtp
-
-#: What zerorpc can decode is at most 100 MiB; more than twice that is no answer of anybody.
-MAX_MESSAGE_BYTES = 256 * 1024 * 1024
-
-_READY = zmtp.ready_command(b"DEALER")
+from zeropool.shared.wire.kinds import Kind, may_talk
 
 
-class Zmtp:
+class Dialer:
     """One connection's incoming bytes. ``replies`` is what the protocol itself has to say."""
 
-    def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+    def __init__(self, kind: Kind, max_message_bytes: int) -> None:
         #: The peer may be sent messages.
         self.is_ready = False
         #: Frames to be sent; its owner takes them off.
         self.replies: list[bytes] = [zmtp.GREETING]
+        self._kind = kind
         self._is_greeted = False
         self._greeting = b""
         self._frames = zmtp.Frames(max_message_bytes)
@@ -42,8 +40,9 @@ class Zmtp:
             self._greet(data[: zmtp.GREETING_BYTES])
             data = data[zmtp.GREETING_BYTES :]
         payloads = self._frames.receive(data)
-        if self._frames.commands and self._frames.answer_commands(self.replies):
-            self.is_ready = True
+        if self._frames.commands:
+            for ready in self._frames.answer_commands(self.replies):
+                self._take_ready(ready)
         if payloads and not self.is_ready:
             raise ProtocolError("the server sent a message before it was ready")
         return payloads
@@ -63,4 +62,12 @@ class Zmtp:
             raise ProtocolError(f"the server wants the security mechanism {mechanism}")
         self._is_greeted = True
         self._greeting = b""
-        self.replies.append(_READY)
+        self.replies.append(zmtp.ready_command(self._kind.value))
+
+    def _take_ready(self, ready: bytes) -> None:
+        other = zmtp.socket_type_of(ready)
+        # Some servers do not tell; what they are shows when they answer.
+        if other and not may_talk(self._kind, other):
+            name = other.decode("ascii", "replace")
+            raise ProtocolError(f"the server is a {name}, with which no {self._kind.name} can talk")
+        self.is_ready = True

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeropool.gateway.outgoing import MAX_JOINED_BYTES, MAX_PARTS, Outgoing
+from zeropool.shared.wire.outgoing import MAX_JOINED_BYTES, MAX_PARTS, Outgoing
 
 SIZES = st.one_of(
     st.integers(0, 300),

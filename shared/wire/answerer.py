@@ -1,37 +1,34 @@
-"""One client's connection, as ZMTP: whichever version it speaks, requests come out. No I/O.
+"""One connection, as ZMTP, at the end that has accepted it: whichever version the other speaks.
 
-Knows the greetings of ZMTP 1, 2 and 3 and the NULL mechanism, from the side of a ROUTER. Nothing is
-sent that a client of an older version would take for a message: first the signature, then, when it
-has shown what it speaks, the rest. Refuses to know what a payload means, which client it is from,
-and who moves the bytes.
+Knows the greetings of ZMTP 1, 2 and 3 and the NULL mechanism. Nothing is sent that a peer of an
+older version would take for a message: first the signature, then, when it has shown what it speaks,
+the rest. Refuses to know what a payload means, whom it is from, and who moves the bytes; the other
+end is a `Dialer`. No I/O, no clock.
 Source: rfc.zeromq.org/spec/23 (ZMTP 3.0), spec/15 (2.0), spec/13 (1.0); how libzmq 4.3.5 greets.
 """
 
 from __future__ import annotations
 
-from zeropool.gateway.old_zmtp import OldFrames, old_frame
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.wire import zmtp
+from zeropool.shared.wire.kinds import NUMBERS, Kind, may_talk, may_talk_2
+from zeropool.shared.wire.old_zmtp import OldFrames, old_frame
 
-_READY = zmtp.ready_command(b"ROUTER")
-#: Who may talk to a ROUTER; ZMTP 2 has numbers for them.
-_TYPES = frozenset({b"DEALER", b"REQ", b"ROUTER"})
-_TYPES_2 = frozenset({3, 5, 6})
-_ROUTER_2 = b"\x06"
 #: A major version is there, and with it that of ZMTP 2, whose greeting has one byte more.
 _VERSION_BYTES = zmtp.MAJOR_AT + 1
 _GREETING_2_BYTES = _VERSION_BYTES + 1
 _ANONYMOUS = zmtp.frame(b"")
 
 
-class Peer:
-    """What one client says. ``replies`` is what the protocol itself has to say to it."""
+class Answerer:
+    """One connection's incoming bytes. ``replies`` is what the protocol itself has to say."""
 
-    def __init__(self, max_message_bytes: int) -> None:
+    def __init__(self, kind: Kind, max_message_bytes: int) -> None:
         #: The handshake is over: its requests count, and it may be sent replies.
         self.is_ready = False
         #: Bytes to be sent; their owner takes them off.
         self.replies: list[bytes] = [zmtp.SIGNATURE]
+        self._kind = kind
         self._greeting = b""
         self._is_greeted = False
         #: The version was told it.
@@ -56,7 +53,7 @@ class Peer:
 
     @property
     def hops(self) -> dict[int, list[bytes]]:
-        """Of the requests that came last, those that came through devices: place and hops."""
+        """Of the messages that came last, those that came through devices: place and hops."""
         return self._frames.hops if self._old is None else self._old.hops
 
     def receive(self, data: bytes) -> list[bytes]:
@@ -124,16 +121,16 @@ class Peer:
         mechanism = zmtp.mechanism_of(said)
         if mechanism:
             raise ProtocolError(f"it wants the security mechanism {mechanism}")
-        self._end_greeting(zmtp.GREETING_END + _READY)
+        self._end_greeting(zmtp.GREETING_END + zmtp.ready_command(self._kind.value))
         return said[zmtp.GREETING_BYTES :]
 
     def _greet_2(self, said: bytes) -> bytes:
         if len(said) < _GREETING_2_BYTES:
             return b""
-        if said[_VERSION_BYTES] not in _TYPES_2:
+        if not may_talk_2(self._kind, said[_VERSION_BYTES]):
             raise ProtocolError("its socket is of a type that nobody answers")
         self._owes_identity = self.is_ready = True
-        self._end_greeting(_ROUTER_2 + _ANONYMOUS)
+        self._end_greeting(b"%c%b" % (NUMBERS[self._kind], _ANONYMOUS))
         return said[_GREETING_2_BYTES:]
 
     def _greet_1(self, said: bytes) -> bytes:
@@ -158,8 +155,8 @@ class Peer:
             hops.update(moved)
 
     def _take_ready(self, ready: bytes) -> None:
-        kind = zmtp.socket_type_of(ready)
-        if kind not in _TYPES:
-            name = kind.decode("ascii", "replace") or "socket of no type"
+        other = zmtp.socket_type_of(ready)
+        if not may_talk(self._kind, other):
+            name = other.decode("ascii", "replace") or "socket of no type"
             raise ProtocolError(f"its socket is a {name}, which nobody answers")
         self.is_ready = True

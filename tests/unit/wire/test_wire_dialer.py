@@ -1,4 +1,4 @@
-"""ZMTP as a DEALER speaks it: greeting and handshake, and what is no server of ours."""
+"""ZMTP at the end that connects: greeting and handshake, and what is no server of ours."""
 
 import struct
 
@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeropool.client.zmtp import Zmtp
 from zeropool.shared.errors import MessageTooLarge, ProtocolError
+from zeropool.shared.wire.dialer import Dialer
+from zeropool.shared.wire.kinds import Kind
 from zeropool.shared.wire.zmtp import frame_message
 
 GREETING = b"\xff" + bytes(7) + b"\x01\x7f\x03\x00NULL" + bytes(48)
@@ -17,15 +18,19 @@ OLD_GREETING = b"\xff" + bytes(8) + b"\x7f\x01\x05\x00\x00" + bytes(50)
 READY = b"\x04\x06\x05READY"
 
 
+def dialer(kind=Kind.DEALER, max_message_bytes=10_000):
+    return Dialer(kind, max_message_bytes)
+
+
 def greeted(**limits):
-    zmtp = Zmtp(**limits)
+    zmtp = dialer(**limits)
     assert zmtp.receive(GREETING + READY) == []
     zmtp.replies.clear()
     return zmtp
 
 
 def test_it_greets_first_and_is_ready_when_the_other_is():
-    zmtp = Zmtp()
+    zmtp = dialer()
     assert zmtp.replies == [GREETING]
 
     zmtp.receive(GREETING)
@@ -38,7 +43,7 @@ def test_it_greets_first_and_is_ready_when_the_other_is():
 
 
 def test_what_stands_in_the_signature_does_not_matter():
-    zmtp = Zmtp()
+    zmtp = dialer()
 
     assert zmtp.receive(BARE_GREETING + READY + frame_message(b"ab")) == [b"ab"]
 
@@ -47,7 +52,7 @@ def test_what_stands_in_the_signature_does_not_matter():
 def test_the_way_bytes_are_cut_does_not_matter(payloads, data):
     sent = GREETING + READY + b"".join(map(frame_message, payloads))
     cuts = sorted(data.draw(st.sets(st.integers(0, len(sent)), max_size=10)))
-    zmtp = Zmtp()
+    zmtp = dialer()
     received = []
     for begin, end in zip([0, *cuts], [*cuts, len(sent)], strict=True):
         received += zmtp.receive(sent[begin:end])
@@ -56,7 +61,7 @@ def test_the_way_bytes_are_cut_does_not_matter(payloads, data):
 
 
 def test_one_byte_at_a_time_will_do():
-    zmtp = Zmtp()
+    zmtp = dialer()
     received = []
     for byte in GREETING + READY + frame_message(b"ab") + frame_message(b"x" * 300):
         received += zmtp.receive(bytes([byte]))
@@ -105,7 +110,7 @@ def test_other_commands_mean_nothing_here():
 )
 def test_what_is_no_server_of_ours_is_named(said, complaint):
     with pytest.raises(ProtocolError) as error:
-        Zmtp().receive(said)
+        dialer().receive(said)
 
     assert str(error.value) == complaint
 

@@ -1,0 +1,254 @@
+"""The workers' side of the gateway's shell: what they say, and a link of its own to each worker.
+
+It decides nothing. Workers connect to one port and say there what they have to say; jobs go to each
+on the gateway's own link to the endpoint that it registered with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import select
+from collections.abc import Container
+
+from zeropool.gateway.callers import Caller
+from zeropool.gateway.complaints import Report
+from zeropool.gateway.connections import Connections
+from zeropool.gateway.core import Gateway
+from zeropool.gateway.listening import listen, unlink_ipc
+from zeropool.gateway.reception import MIB, Reception
+from zeropool.shared.errors import ProtocolError
+from zeropool.shared.poller import Pollable, Poller
+from zeropool.shared.push import Push, dial
+from zeropool.shared.trail import log_to_gateway, log_to_worker
+from zeropool.shared.wire.kinds import Kind
+
+log = logging.getLogger("zeropool.gateway")
+
+#: A frozen worker is noticed after interval plus timeout: libzmq's thread answers for it, whatever
+#: its model does.
+WORKER_PING_INTERVAL_S = 0.5
+WORKER_PING_TIMEOUT_S = 2.0
+#: Answers to signs of life that a worker does not read: no worker asks for so many.
+MAX_UNREAD_BYTES = 64 * 1024
+
+_READABLE = select.EPOLLIN
+_BOTH = select.EPOLLIN | select.EPOLLOUT
+
+
+def largest_frame_bytes(max_reply_bytes: int) -> int:
+    """The largest frame that workers may send: a batch of results, each with its reply.
+
+    A batch of the largest replies would be larger than any memory; some are let through.
+    """
+    return 4 * max_reply_bytes + 64 * MIB
+
+
+class WorkerPort(Reception):
+    """The port for what workers say, and the links to them."""
+
+    def __init__(  # noqa: PLR0913 - the whole of what the port is given
+        self,
+        endpoint: str,
+        core: Gateway,
+        connections: Connections,
+        report: Report,
+        *,
+        max_reply_bytes: int,
+        max_held_bytes: int,
+    ) -> None:
+        super().__init__(
+            Kind.PULL,
+            connections,
+            report,
+            who="worker",
+            prefix="worker_",
+            max_message_bytes=largest_frame_bytes(max_reply_bytes),
+            max_unfinished_bytes=max_held_bytes,
+        )
+        self._endpoint = endpoint
+        self._core = core
+        self._is_traced = log.isEnabledFor(logging.DEBUG)
+        #: The connections to workers, by the worker's id.
+        self._links: dict[str, Push] = {}
+        self._workers_by_fd: dict[int, str] = {}
+        #: Workers to whom something was said that was not sent yet.
+        self._owed_links: list[str] = []
+        #: When the next sign of life is asked for.
+        self._ping_at = -math.inf
+
+    def open(self, poller: Poller) -> None:
+        """Listen.
+
+        Raises:
+            ConfigError: the endpoint cannot be bound.
+        """
+        self._listen(listen(self._endpoint, "gateway.workers_bind"), poller)
+        self._link_epoll = select.epoll()
+        self._link_epoll_fd = self._link_epoll.fileno()
+        poller.register(self._link_epoll_fd)
+
+    def close(self) -> None:
+        """Hang up."""
+        for worker_id in list(self._links):
+            self._forget_link(worker_id)
+        self._link_epoll.close()
+        self._listener.close()
+        unlink_ipc(self._endpoint)
+        self._close()
+
+    def step(self, ready: Container[Pollable], now: float) -> None:
+        """Take what the poll has found."""
+        super().step(ready, now)
+        if self._link_epoll_fd in ready:
+            self._take_links(now)
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do."""
+        deadline = super().next_deadline()
+        return min(deadline, self._ping_at) if self._links else deadline
+
+    def tick(self, now: float) -> None:
+        """Do what is due by now."""
+        super().tick(now)
+        if now >= self._ping_at and self._links:
+            self._ping_at = now + WORKER_PING_INTERVAL_S
+            self._ask_for_life(now)
+
+    # What workers say
+
+    def _pass_on(self, caller: Caller, payloads: list[bytes], now: float) -> None:
+        """Messages have come."""
+        core = self._core
+        hops = caller.peer.hops
+        for place, payload in enumerate(payloads):
+            if place in hops:
+                # Every message of the protocol is one frame.
+                core.dropped["worker_malformed"] += 1
+                continue
+            if self._is_traced:
+                log_to_gateway(log, "result taken", payload)
+            core.worker_message(payload, now)
+
+    def _keep_unread(self, caller: Caller, now: float, *, has_taken: bool) -> None:
+        """A worker is told nothing here but that the gateway is alive."""
+        if not has_taken and caller.outgoing.held_bytes > MAX_UNREAD_BYTES:
+            self._shut_out(caller, "worker_unread", "", now)
+
+    def _gone(self, caller: Caller, now: float) -> None:
+        """That a worker is gone shows on the link to it."""
+
+    # The links
+
+    def connect(self, worker_id: str, endpoint: str) -> None:
+        """Open a link to a worker."""
+        try:
+            link = Push(dial(endpoint))
+        except OSError as error:
+            about: dict[str, object] = {
+                "worker": worker_id,
+                "endpoint": endpoint,
+                "error": error.strerror or str(error),
+            }
+            self._report("worker_unreachable", "worker cannot be reached", about)
+            self._core.worker_disconnected(worker_id)
+            return
+        self._links[worker_id] = link
+        self._workers_by_fd[link.fd] = worker_id
+        self._link_epoll.register(link.fd, _BOTH)
+
+    def disconnect(self, worker_id: str) -> None:
+        """Close the link to a worker."""
+        link = self._links.get(worker_id)
+        if link is None:
+            return
+        if link.is_owed and not link.is_full:
+            # The last words. What the kernel does not take now is lost, as always.
+            with contextlib.suppress(OSError):
+                link.send()
+        self._forget_link(worker_id)
+
+    def tell(self, worker_id: str, frame: bytes) -> None:
+        """Say something to a worker; `flush` sends it."""
+        link = self._links.get(worker_id)
+        if link is None:
+            return
+        if self._is_traced:
+            log_to_worker(log, "job given", frame, worker_id)
+        link.add(frame)
+        self._owe_link(worker_id, link)
+
+    def flush(self, now: float) -> None:
+        """Send what was said."""
+        super().flush(now)
+        if not self._owed_links:
+            return
+        owed, self._owed_links = self._owed_links, []
+        for worker_id in owed:
+            link = self._links.get(worker_id)
+            if link is not None:
+                link.is_owed = False
+                if not link.is_full:
+                    self._send_on(worker_id, link)
+
+    def _owe_link(self, worker_id: str, link: Push) -> None:
+        if not link.is_owed:
+            link.is_owed = True
+            self._owed_links.append(worker_id)
+
+    def _send_on(self, worker_id: str, link: Push) -> None:
+        was_full = link.is_full
+        try:
+            link.send()
+        except OSError:
+            self._lose(worker_id)
+            return
+        if link.is_full != was_full:
+            self._link_epoll.modify(link.fd, _BOTH if link.is_full else _READABLE)
+
+    def _take_links(self, now: float) -> None:
+        for fd, events in self._link_epoll.poll(0):
+            worker_id = self._workers_by_fd.get(fd)
+            if worker_id is None:
+                continue
+            link = self._links[worker_id]
+            if events & ~select.EPOLLOUT:
+                self._hear_link(worker_id, link, now)
+            if events & select.EPOLLOUT and link.is_open:
+                self._send_on(worker_id, link)
+
+    def _hear_link(self, worker_id: str, link: Push, now: float) -> None:
+        was_ready = link.is_ready
+        try:
+            link.receive()
+        except BlockingIOError:
+            return
+        except (OSError, ProtocolError):
+            # What it had goes to another.
+            self._lose(worker_id)
+            return
+        if link.outgoing.held_bytes:
+            self._owe_link(worker_id, link)
+        if link.is_ready and not was_ready:
+            self._core.worker_connected(worker_id, now)
+
+    def _ask_for_life(self, now: float) -> None:
+        for worker_id, link in list(self._links.items()):
+            if not link.is_ready:
+                # The core knows how long that may take.
+                continue
+            if link.is_silent(now, WORKER_PING_TIMEOUT_S):
+                self._lose(worker_id)
+            else:
+                self._owe_link(worker_id, link)
+
+    def _lose(self, worker_id: str) -> None:
+        self._forget_link(worker_id)
+        self._core.worker_disconnected(worker_id)
+
+    def _forget_link(self, worker_id: str) -> None:
+        link = self._links.pop(worker_id)
+        del self._workers_by_fd[link.fd]
+        self._link_epoll.unregister(link.fd)
+        link.close()
