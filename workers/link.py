@@ -1,60 +1,292 @@
-"""A worker's sockets to its gateways, and who is connected to its own. They decide nothing.
+"""A worker's connections to its gateways, and who is connected to its own port.
 
-Source of the options: measured with libzmq 4.3.5, see ``docs/architecture.md``.
+They decide nothing. While a model computes, nothing moves here: what a gateway has to know of a
+worker then, libzmq's thread tells on the port for jobs.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import math
+import os
+import select
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
 import zmq
 
+from zeropool.shared import endpoints
+from zeropool.shared.backoff import Backoff
+from zeropool.shared.errors import ProtocolError
 from zeropool.shared.monitor import monitor_event
+from zeropool.shared.poller import Poller
+from zeropool.shared.polling import poll_timeout_ms
+from zeropool.shared.push import Push, dial
 
-RECONNECT_MS = 50
-MAX_RECONNECT_MS = 1_000
-#: A gateway's host that is frozen or cut off is noticed after interval plus timeout, by libzmq's
-#: thread. Without, what is sent into a network that forgot the connection waits for TCP to give
-#: up: a quarter of an hour. Longer than the gateway's own, which is for redispatching.
-PING_INTERVAL_MS = 1_000
-PING_TIMEOUT_MS = 5_000
+RECONNECT_S = 0.05
+LONGEST_RECONNECT_S = 1.0
+HANDSHAKE_TIMEOUT_S = 5.0
+#: A gateway's host that is frozen or cut off is noticed after interval plus timeout. Without, what
+#: is sent into a network that forgot the connection waits for TCP to give up: a quarter of an hour.
+#: Longer than the gateway's own, which is for redispatching.
+PING_INTERVAL_S = 1.0
+PING_TIMEOUT_S = 5.0
+#: A gateway that takes no more has so long to go on before the next batch, which may take any time.
+MAX_WAIT_S = 0.25
+#: At the end, a gateway that has taken everything has so long to hang up.
+FAREWELL_S = 0.25
+
+_READABLE = select.EPOLLIN
+_BOTH = select.EPOLLIN | select.EPOLLOUT
+_EVENTFD_BYTES = 8
 
 
 class GatewayLink:
-    """The connection to one gateway: a PUSH socket for everything that the worker says."""
+    """The way to one gateway: a connection, or the next try to make one."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
+    def __init__(self, number: int, endpoint: str) -> None:
+        self.number = number
         self.endpoint = endpoint
-        self._push = context.socket(zmq.PUSH)
-        # Only to a gateway that is there: what a dead one did not get, no other can use.
-        self._push.setsockopt(zmq.IMMEDIATE, 1)
-        self._push.setsockopt(zmq.SNDHWM, 0)
-        self._push.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
-        self._push.setsockopt(zmq.RECONNECT_IVL_MAX, MAX_RECONNECT_MS)
-        self._push.setsockopt(zmq.HEARTBEAT_IVL, PING_INTERVAL_MS)
-        self._push.setsockopt(zmq.HEARTBEAT_TIMEOUT, PING_TIMEOUT_MS)
-        self.monitor = self._push.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-        self._push.connect(endpoint)
+        self.push: Push | None = None
+        #: When to connect, while there is no connection; never while its name is looked up.
+        self.connect_at = -math.inf
+        #: Until when a connection that is not ready has time to be.
+        self.ready_by = math.inf
+        #: It was waited for in vain, and has not taken everything since.
+        self.is_slow = False
+        self.backoff = Backoff(RECONNECT_S, LONGEST_RECONNECT_S)
 
-    def take_connected(self) -> bool:
-        """Tell whether the connection has come up since the last call."""
-        came_up = False
-        while int(self.monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            self.monitor.recv_multipart(zmq.NOBLOCK)
-            came_up = True
+    def __repr__(self) -> str:
+        return f"<GatewayLink {self.endpoint} {self.push!r}>"
+
+
+class GatewayLinks:
+    """The ways to all gateways, numbered as they are given. Times are monotonic seconds."""
+
+    def __init__(self, gateways: Sequence[str]) -> None:
+        self._links = [GatewayLink(number, endpoint) for number, endpoint in enumerate(gateways)]
+        self._by_fd: dict[int, GatewayLink] = {}
+        #: Those that take no more at the moment.
+        self._blocked: set[GatewayLink] = set()
+        #: What became of names: a connected socket, or none.
+        self._found: deque[tuple[GatewayLink, socket.socket | None]] = deque()
+        self._ping_at = -math.inf
+
+    def open(self, poller: Poller) -> None:
+        """Begin; the first `tick` connects."""
+        self._epoll = select.epoll()
+        self._epoll_fd = self._epoll.fileno()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._wake_fd, _READABLE)
+        poller.register(self._epoll_fd)
+
+    def fileno(self) -> int:
+        """The descriptor that becomes readable when `step` has something to do."""
+        return self._epoll_fd
+
+    @property
+    def is_blocked(self) -> bool:
+        """Something waits until a gateway takes more."""
+        return bool(self._blocked)
+
+    def step(self, now: float) -> list[int]:
+        """Take what has happened; return the numbers of those that have come up."""
+        came_up: list[int] = []
+        for fd, events in self._epoll.poll(0):
+            link = self._by_fd.get(fd)
+            if link is None:
+                if fd == self._wake_fd:
+                    os.read(fd, _EVENTFD_BYTES)
+                continue
+            push = link.push
+            if push is not None and events & ~select.EPOLLOUT:
+                was_ready = push.is_ready
+                self._hear(link, push, now)
+                if push.is_ready and not was_ready:
+                    link.ready_by = math.inf
+                    link.backoff.reset()
+                    came_up.append(link.number)
+            if link.push is not None and events & select.EPOLLOUT:
+                self._send_on(link, link.push, now)
+        while self._found:
+            found, sock = self._found.popleft()
+            if sock is None:
+                found.connect_at = now + found.backoff.next_s()
+            else:
+                self._begin(found, sock, now)
         return came_up
 
-    def send(self, frame: bytes) -> None:
-        """Send a frame.
+    def next_deadline(self) -> float:
+        """When `tick` has something to do."""
+        deadline = math.inf
+        for link in self._links:
+            push = link.push
+            if push is None:
+                deadline = min(deadline, link.connect_at)
+            else:
+                deadline = min(deadline, self._ping_at if push.is_ready else link.ready_by)
+        return deadline
 
-        Raises:
-            zmq.Again: the gateway is not there.
-        """
-        self._push.send(frame, zmq.NOBLOCK)
+    def tick(self, now: float) -> None:
+        """Do what is due by now."""
+        is_time_to_ping = now >= self._ping_at
+        if is_time_to_ping:
+            self._ping_at = now + PING_INTERVAL_S
+        for link in self._links:
+            push = link.push
+            if push is None:
+                if now >= link.connect_at:
+                    self._connect(link, now)
+            elif not push.is_ready:
+                if now >= link.ready_by:
+                    self._lose(link, push, now)
+            elif is_time_to_ping:
+                if push.is_silent(now, PING_TIMEOUT_S):
+                    self._lose(link, push, now)
+                elif not push.is_full:
+                    self._send_on(link, push, now)
 
-    def close(self, linger_ms: int) -> None:
-        """Close after what was sent has left, or ``linger_ms``."""
-        self._push.disable_monitor()
-        self.monitor.close()
-        self._push.close(linger=linger_ms)
+    def send(self, number: int, message: bytes, now: float) -> bool:
+        """Send a message; tell whether there is a connection to send it on."""
+        link = self._links[number]
+        push = link.push
+        if push is None or not push.is_ready:
+            return False
+        push.add(message)
+        if not push.is_full:
+            self._send_on(link, push, now)
+        return link.push is not None
+
+    def wait(self, clock: Callable[[], float]) -> None:
+        """Give gateways that take no more some time to go on, unless they had it before."""
+        for link in list(self._blocked):
+            push = link.push
+            if push is None or not push.is_ready or link.is_slow:
+                continue
+            until = clock() + MAX_WAIT_S
+            self._send_until(link, push, until, clock)
+            link.is_slow = link in self._blocked
+
+    def close(self, until: float, clock: Callable[[], float]) -> None:
+        """Hang up, when gateways have taken what was sent, or have had until then."""
+        for link in self._links:
+            push = link.push
+            if push is None:
+                continue
+            if push.is_ready:
+                self._send_until(link, push, until, clock)
+            if link.push is not None:
+                _say_farewell(push.sock, min(until, clock() + FAREWELL_S), clock)
+                push.close()
+        self._epoll.close()
+        os.close(self._wake_fd)
+
+    def _send_until(
+        self, link: GatewayLink, push: Push, until: float, clock: Callable[[], float]
+    ) -> None:
+        poll = select.poll()
+        poll.register(push.fd, select.POLLOUT)
+        while link.push is push and push.is_full and (now := clock()) < until:
+            poll.poll(poll_timeout_ms(until, now))
+            self._send_on(link, push, clock())
+
+    def _send_on(self, link: GatewayLink, push: Push, now: float) -> None:
+        was_full = push.is_full
+        try:
+            push.send()
+        except OSError:
+            self._lose(link, push, now)
+            return
+        if push.is_full == was_full:
+            return
+        self._epoll.modify(push.fd, _BOTH if push.is_full else _READABLE)
+        if push.is_full:
+            self._blocked.add(link)
+        else:
+            self._blocked.discard(link)
+            link.is_slow = False
+
+    def _hear(self, link: GatewayLink, push: Push, now: float) -> None:
+        try:
+            push.receive()
+        except BlockingIOError:
+            return
+        except (OSError, ProtocolError):
+            self._lose(link, push, now)
+            return
+        if push.outgoing.held_bytes and not push.is_full:
+            self._send_on(link, push, now)
+
+    # Connections
+
+    def _connect(self, link: GatewayLink, now: float) -> None:
+        parsed = endpoints.parse(link.endpoint)
+        if isinstance(parsed, endpoints.Tcp) and not _is_numeric(parsed.host):
+            # To look a name up may take seconds, which other gateways do not wait for.
+            link.connect_at = math.inf
+            threading.Thread(target=self._look_up, args=(link, parsed), daemon=True).start()
+            return
+        try:
+            sock = dial(link.endpoint)
+        except OSError:
+            link.connect_at = now + link.backoff.next_s()
+            return
+        self._begin(link, sock, now)
+
+    def _look_up(self, link: GatewayLink, parsed: endpoints.Tcp) -> None:
+        # In a thread of its own.
+        sock: socket.socket | None = None
+        try:
+            sock = socket.create_connection((parsed.host, parsed.port), HANDSHAKE_TIMEOUT_S)
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            pass
+        self._found.append((link, sock))
+        os.eventfd_write(self._wake_fd, 1)
+
+    def _begin(self, link: GatewayLink, sock: socket.socket, now: float) -> None:
+        push = link.push = Push(sock)
+        link.ready_by = now + HANDSHAKE_TIMEOUT_S
+        self._by_fd[push.fd] = link
+        self._epoll.register(push.fd, _BOTH)
+
+    def _lose(self, link: GatewayLink, push: Push, now: float) -> None:
+        """The connection is gone, and all that was not sent with it."""
+        self._epoll.unregister(push.fd)
+        del self._by_fd[push.fd]
+        self._blocked.discard(link)
+        push.close()
+        link.push = None
+        link.is_slow = False
+        link.connect_at = now + link.backoff.next_s()
+
+
+def _is_numeric(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _say_farewell(sock: socket.socket, until: float, clock: Callable[[], float]) -> None:
+    """Say that nothing more comes, and wait for the other end to hang up.
+
+    To close a socket in which something lies unread may cost what the peer has not read either.
+    """
+    try:
+        sock.shutdown(socket.SHUT_WR)
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        while (now := clock()) < until:
+            if poll.poll(poll_timeout_ms(until, now)) and not sock.recv(1024):
+                return
+    except OSError:
+        # It has hung up in its own way.
+        pass
 
 
 class Callers:

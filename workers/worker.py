@@ -1,7 +1,7 @@
 """A worker's shell: sockets, clock, signals, the hard limit and the log. It contains no policy.
 
 One thread: it takes what has arrived, lets the core choose, runs the batch, sends the results.
-While a model computes, libzmq's thread keeps the connections alive.
+While a model computes, libzmq's thread tells gateways that this process is alive.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from zeropool.workers.alarm import Alarm
 from zeropool.workers.batcher import Batch
 from zeropool.workers.commands import Log, Note, Ready, Send
 from zeropool.workers.core import Identity, WorkerCore
-from zeropool.workers.link import Callers, GatewayLink
+from zeropool.workers.link import Callers, GatewayLinks
 from zeropool.workers.mishaps import Mishaps
 from zeropool.workers.models import LoadedModel
 from zeropool.workers.runner import Runner
@@ -45,7 +45,7 @@ MAX_DRAIN = 256
 #: News may lie in the sockets for so long while there is work: two looks cost 60 µs of each call.
 MAX_UNSEEN_S = 0.010
 #: Results that are still on their way when a worker ends get this long.
-FLUSH_MS = 3_000
+FLUSH_S = 3.0
 #: The same for one that was told twice.
 QUICK_FLUSH_S = 0.25
 #: Between two looks at the own memory, each of which costs some 20 µs.
@@ -88,7 +88,7 @@ class Worker:
         self._is_told = False
         #: The last step ran no batch.
         self._is_rested = True
-        self._links: list[GatewayLink] = []
+        self._links = GatewayLinks(gateways)
         self._flush_until = math.inf
         self._weigh_at = -math.inf if settings.max_rss_mb else math.inf
 
@@ -140,10 +140,7 @@ class Worker:
                 first_rss_bytes=_rss_bytes(),
             ),
         )
-        for endpoint in self._gateways:
-            link = GatewayLink(self._context, endpoint)
-            self._links.append(link)
-            self._poller.register(link.monitor)
+        self._links.open(self._poller)
         log.info("listening", extra=fields(worker=self.worker_id, jobs=self._endpoint))
 
     def _default_endpoint(self) -> str:
@@ -160,15 +157,13 @@ class Worker:
         if not self._core.is_ending:
             return False
         if self._flush_until == math.inf:
-            self._flush_until = self._clock() + FLUSH_MS / 1000
+            self._flush_until = self._clock() + FLUSH_S
         self._callers.take_events()
         return not self._callers or self._clock() >= self._flush_until
 
     def _close(self) -> None:
         self._alarm.disarm()
-        until = min(self._flush_until, self._clock() + FLUSH_MS / 1000)
-        for link in self._links:
-            link.close(poll_timeout_ms(until, self._clock()))
+        self._links.close(min(self._flush_until, self._clock() + FLUSH_S), self._clock)
         self._callers.close()
         self._jobs.close(linger=0)
         self._context.term()
@@ -182,7 +177,12 @@ class Worker:
     # The loop
 
     def _step(self) -> None:
-        due_at = min(self._core.next_deadline(), self._flush_until, self._weigh_at)
+        due_at = min(
+            self._core.next_deadline(),
+            self._links.next_deadline(),
+            self._flush_until,
+            self._weigh_at,
+        )
         ready = self._poller.poll(poll_timeout_ms(due_at, self._clock()))
         now = self._clock()
         if self._signals.fileno() in ready and self._signals.take():
@@ -191,13 +191,14 @@ class Worker:
             self._take_messages(now)
         if self._callers.monitor in ready:
             self._callers.take_events()
-        for number, link in enumerate(self._links):
-            if link.monitor in ready and link.take_connected():
+        if self._links.fileno() in ready:
+            for number in self._links.step(now):
                 self._core.connected(number, now)
         if now >= self._weigh_at:
             self._weigh_at = now + WEIGH_INTERVAL_S
             self._core.wear.weighs(_rss_bytes())
         if now >= due_at:
+            self._links.tick(now)
             self._core.tick(now)
         self._carry_out()
         batch = self._core.next_batch(now)
@@ -246,6 +247,8 @@ class Worker:
         self._alarm.disarm()
         for mishap in self._mishaps.take(started_at):
             log.warning("predict failed", extra=fields(**msgspec.structs.asdict(mishap)))
+        if self._links.is_blocked:
+            self._links.wait(self._clock)
 
     def _carry_out(self) -> None:
         for command in self._core.take_commands():
@@ -258,14 +261,11 @@ class Worker:
                     self._on_welcome(self._infos)
 
     def _send(self, command: Send) -> None:
-        link = self._links[command.link]
         if self._is_traced:
             log_to_gateway(log, "result sent", command.frame)
-        try:
-            link.send(command.frame)
-        except zmq.Again:
+        if not self._links.send(command.link, command.frame, self._clock()):
             # Without a gateway, nobody could use it.
-            log.debug("no gateway", extra=fields(endpoint=link.endpoint))
+            log.debug("no gateway", extra=fields(endpoint=self._gateways[command.link]))
 
     def _note(self, command: Log) -> None:
         level = logging.WARNING if command.note in _BAD_NEWS else logging.INFO

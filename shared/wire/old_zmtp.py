@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 
 from zeropool.shared.errors import MessageTooLarge, ProtocolError
-from zeropool.shared.wire.zmtp import MAX_FRAMES, MORE
+from zeropool.shared.wire.zmtp import FURTHER_FRAME_BYTES, MAX_FRAMES, MORE
 
 _MAX_SHORT = 254
 _LONG = 0xFF
@@ -75,9 +75,11 @@ class OldFrames:
     def _take(self, frame: bytes, payloads: list[bytes]) -> None:
         flags, body = frame[0], frame[1:]
         if flags & MORE:
+            self._earlier_bytes += len(body) + 2
             if len(self._earlier) < MAX_FRAMES:
                 self._earlier.append(body)
-            self._earlier_bytes += len(body) + 2
+            else:
+                self._earlier_bytes += FURTHER_FRAME_BYTES
             return
         if len(self._earlier) > 1:
             self.hops[len(payloads)] = self._earlier[:-1]

@@ -36,6 +36,9 @@ GREETING = SIGNATURE + b"\x03" + GREETING_END
 MAX_COMMAND_BYTES = 8 * 1024
 #: Frames of one message that are kept: more than lead back through any chain of devices.
 MAX_FRAMES = 16
+#: And what each further one counts at least: empty ones take two bytes, and would go on for long
+#: before a message is too large.
+FURTHER_FRAME_BYTES = 64
 #: Smaller pieces of a frame are joined as they come: one that was read into a large buffer takes a
 #: page of memory, however small it is.
 MIN_PIECE_BYTES = 16 * 1024
@@ -232,10 +235,12 @@ class Frames:
             raise MessageTooLarge(f"message of {whole} bytes exceeds {self._max_message_bytes}")
 
     def _add(self, body: bytes, wire_bytes: int) -> None:
-        if len(self._earlier) < MAX_FRAMES:
-            self._earlier.append(body)
         # Also of those that are not kept: so a message of endless frames ends, too.
         self._earlier_bytes += wire_bytes
+        if len(self._earlier) < MAX_FRAMES:
+            self._earlier.append(body)
+        else:
+            self._earlier_bytes += FURTHER_FRAME_BYTES
 
     def _end_message(self, place: int) -> None:
         if len(self._earlier) > 1:

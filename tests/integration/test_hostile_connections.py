@@ -11,7 +11,7 @@ import pytest
 from harness import Service, free_endpoint, model_tables, wait_until
 from overload import zmtp
 from raw_dealer import RawDealer
-from zmtp_peer import GREETING, LAST, ZmtpPeer, frame, is_closed, open_socket
+from zmtp_peer import COMMAND, GREETING, LAST, ZmtpPeer, frame, is_closed, open_socket
 
 from zeropool.gateway.reception import HANDSHAKE_TIMEOUT_S, MAX_DRAIN_BYTES
 
@@ -248,3 +248,29 @@ def test_a_worker_port_that_is_flooded_goes_on(serve):
         other.call_until(lambda: dropped(service, "worker_malformed") == 1000, "all were dropped")
         assert other.slowest_s < PROMPT_S
         assert not is_closed(many.socket)
+
+
+def test_who_is_no_worker_is_turned_away_from_the_worker_port_and_told_of(serve):
+    workers_bind = free_endpoint()
+    service = serve(f'gateway.workers_bind = "{workers_bind}"\n' + ECHO, workers=1).ready()
+    with ZmtpPeer(workers_bind, "DEALER") as client:
+        wait_until(lambda: is_closed(client.socket), "it is hung up on")
+    with open_socket(workers_bind) as browser:
+        browser.sendall(
+            b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"PLAIN".ljust(20, b"\0") + bytes(32)
+        )
+        wait_until(lambda: is_closed(browser), "it is hung up on")
+    assert dropped(service, "worker_no_zmtp") == 2
+    assert "its socket is a DEALER, which nobody answers" in service.output
+    assert service.call("echo_predict", 1) == 1
+
+
+def test_who_asks_the_worker_port_for_signs_of_life_without_reading_them_is_hung_up_on(serve):
+    workers_bind = free_endpoint()
+    service = serve(f'gateway.workers_bind = "{workers_bind}"\n' + ECHO, workers=1).ready()
+    ping = frame(b"\x04PING\x00\x00" + b"x" * 16, COMMAND)
+    with Bystander(service) as other, ZmtpPeer(workers_bind, "PUSH") as hostile:
+        hostile.flood(ping)
+        other.call_until(lambda: dropped(service, "worker_unread"), "it is hung up on")
+        assert other.slowest_s < PROMPT_S
+        assert other.grown_bytes < BOUND_BYTES

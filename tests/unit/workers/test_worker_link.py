@@ -1,0 +1,283 @@
+"""A worker's connections to its gateways, with real listening sockets."""
+
+import contextlib
+import math
+import socket
+import time
+
+import pytest
+
+from zeropool.shared.poller import Poller
+from zeropool.shared.wire.answerer import Answerer
+from zeropool.shared.wire.kinds import Kind
+from zeropool.workers.link import (
+    HANDSHAKE_TIMEOUT_S,
+    LONGEST_RECONNECT_S,
+    MAX_WAIT_S,
+    PING_INTERVAL_S,
+    PING_TIMEOUT_S,
+    GatewayLinks,
+)
+
+LARGE = b"x" * 20_000_000
+#: Longest that anything here takes.
+WAIT_MS = 10_000
+
+
+class StoppedClock:
+    """Stands still, until it is set; while somebody waits by it, time passes as it does."""
+
+    def __init__(self):
+        self.now = 100.0
+        self._looked_at = None
+
+    def __call__(self):
+        looked_at = time.monotonic()
+        if self._looked_at is not None:
+            self.now += looked_at - self._looked_at
+        self._looked_at = looked_at
+        return self.now
+
+    def stop(self):
+        self._looked_at = None
+
+
+class Gateway:
+    """A port to which workers connect, one after the other."""
+
+    def __init__(self, family=socket.AF_INET):
+        self.server = socket.create_server(("127.0.0.1", 0), family=family)
+        self.server.settimeout(WAIT_MS / 1000)
+        self.port = self.server.getsockname()[1]
+        self.endpoint = f"tcp://127.0.0.1:{self.port}"
+        self.sock = None
+
+    def accept(self):
+        self.sock, _ = self.server.accept()
+        self.sock.settimeout(WAIT_MS / 1000)
+        self.peer = Answerer(Kind.PULL, 100_000_000)
+        self._speak()
+
+    def _speak(self):
+        for part in self.peer.replies:
+            self.sock.sendall(part)
+        self.peer.replies.clear()
+
+    def take(self, count=1):
+        """So many messages."""
+        messages = []
+        while len(messages) < count:
+            data = self.sock.recv(1_000_000)
+            assert data, "the worker hung up"
+            messages += self.peer.receive(data)
+            self._speak()
+        return messages
+
+    def take_what_is_there(self):
+        """The messages that have come by now; whatever else there is, is answered."""
+        messages = []
+        self.sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while data := self.sock.recv(1_000_000):
+                messages += self.peer.receive(data)
+                self._speak()
+        self.sock.settimeout(WAIT_MS / 1000)
+        return messages
+
+    def is_left(self):
+        """The worker has hung up; what it had said is thrown away."""
+        with contextlib.suppress(OSError):
+            while self.sock.recv(1_000_000):
+                pass
+        return True
+
+    def close(self):
+        self.server.close()
+        if self.sock is not None:
+            self.sock.close()
+
+
+@pytest.fixture
+def gateway():
+    with contextlib.closing(Gateway()) as gateway:
+        yield gateway
+
+
+class Rig:
+    """The links of one worker, and the poll that tells of them."""
+
+    def __init__(self, *endpoints):
+        self.clock = StoppedClock()
+        self.poller = Poller()
+        self.links = GatewayLinks(endpoints)
+        self.links.open(self.poller)
+
+    def step(self):
+        """Wait until something happens, and take it; return who came up."""
+        assert self.links.fileno() in self.poller.poll(WAIT_MS)
+        return self.links.step(self.clock.now)
+
+    def come_up(self, gateway):
+        """Connect to a gateway, which accepts."""
+        self.links.tick(self.clock.now)
+        gateway.accept()
+        came_up = []
+        while not came_up:
+            came_up = self.step()
+            gateway.take_what_is_there()
+        return came_up
+
+    def lose(self, number=0):
+        """Step until the connection is known to have ended."""
+        while self.links.send(number, b"", self.clock.now):
+            self.step()
+
+    def close(self):
+        self.links.close(self.clock.now, self.clock)
+        self.poller.close()
+
+
+@pytest.fixture
+def rig(gateway):
+    with contextlib.closing(Rig(gateway.endpoint)) as rig:
+        yield rig
+
+
+def test_nothing_is_sent_before_the_handshake_and_everything_in_order_after_it(rig, gateway):
+    assert rig.links.next_deadline() == -math.inf
+    assert not rig.links.send(0, b"early", rig.clock.now)
+    assert rig.come_up(gateway) == [0]
+
+    assert rig.links.send(0, b"first", rig.clock.now)
+    assert rig.links.send(0, LARGE, rig.clock.now)
+    assert rig.links.is_blocked
+    assert rig.links.send(0, b"last", rig.clock.now)
+    taken = []
+    while rig.links.is_blocked:
+        taken += gateway.take_what_is_there()
+        rig.step()
+    taken += gateway.take(3 - len(taken))
+
+    assert taken == [b"first", LARGE, b"last"]
+    assert not rig.links.is_blocked
+
+
+def test_a_gateway_that_ends_is_connected_to_again_and_what_was_unsent_is_gone(rig, gateway):
+    rig.come_up(gateway)
+    rig.links.send(0, LARGE, rig.clock.now)
+    gateway.sock.close()
+    rig.lose()
+    assert not rig.links.is_blocked
+    due_at = rig.links.next_deadline()
+    assert rig.clock.now < due_at <= rig.clock.now + 0.1
+
+    rig.clock.now = due_at
+    assert rig.come_up(gateway) == [0]
+    rig.links.send(0, b"new", rig.clock.now)
+    assert gateway.take() == [b"new"]
+
+
+def test_a_gateway_that_is_not_there_is_tried_again_and_again_in_longer_and_longer_waits():
+    with Gateway().server as nobody:
+        endpoint = f"tcp://127.0.0.1:{nobody.getsockname()[1]}"
+    with contextlib.closing(Rig(endpoint)) as rig:
+        waits = []
+        for _ in range(8):
+            rig.links.tick(rig.clock.now)
+            if rig.links.next_deadline() > rig.clock.now + LONGEST_RECONNECT_S:
+                # On its way still; it hears of the refusal now.
+                rig.step()
+            waits.append(rig.links.next_deadline() - rig.clock.now)
+            rig.clock.now = rig.links.next_deadline()
+
+    assert 0.05 <= waits[0] <= 0.1
+    assert 0.9 <= waits[-1] <= LONGEST_RECONNECT_S
+
+
+def test_a_gateway_that_does_not_shake_hands_is_given_up_after_a_while(rig, gateway):
+    rig.links.tick(rig.clock.now)
+    gateway.server.accept()[0].close()
+    rig.links.tick(rig.clock.now + HANDSHAKE_TIMEOUT_S - 0.1)
+    rig.links.tick(rig.clock.now + HANDSHAKE_TIMEOUT_S)
+
+    assert rig.links.next_deadline() <= rig.clock.now + HANDSHAKE_TIMEOUT_S + 0.1
+
+
+def test_a_gateway_is_found_by_its_name(gateway):
+    with contextlib.closing(Rig(f"tcp://localhost:{gateway.port}")) as rig:
+        assert rig.come_up(gateway) == [0]
+        rig.links.send(0, b"hello", rig.clock.now)
+        assert gateway.take() == [b"hello"]
+
+
+def test_a_name_that_nobody_has_is_looked_up_again_later():
+    with contextlib.closing(Rig("tcp://a.name.invalid:4000")) as rig:
+        rig.links.tick(rig.clock.now)
+        assert rig.links.next_deadline() == math.inf
+        assert rig.step() == []
+
+        assert rig.clock.now < rig.links.next_deadline() <= rig.clock.now + 0.1
+
+
+def test_a_gateway_that_answers_signs_of_life_is_kept(rig, gateway):
+    rig.come_up(gateway)
+    for _ in range(10):
+        rig.clock.now += PING_INTERVAL_S
+        rig.links.tick(rig.clock.now)
+        gateway.take_what_is_there()
+        rig.step()
+
+    assert rig.links.send(0, b"", rig.clock.now)
+
+
+def test_a_frozen_gateway_is_hung_up_on_after_the_timeout(rig, gateway):
+    rig.come_up(gateway)
+    rig.clock.now += PING_INTERVAL_S
+    rig.links.tick(rig.clock.now)
+    asked_at = rig.clock.now
+    while rig.clock.now - asked_at < PING_TIMEOUT_S - PING_INTERVAL_S / 2:
+        rig.clock.now += PING_INTERVAL_S / 2
+        rig.links.tick(rig.clock.now)
+        assert rig.links.send(0, b"", rig.clock.now)
+    rig.clock.now += PING_INTERVAL_S
+    rig.links.tick(rig.clock.now)
+
+    assert not rig.links.send(0, b"", rig.clock.now)
+    assert gateway.is_left()
+
+
+def test_a_gateway_that_takes_no_more_is_waited_for_once(rig, gateway):
+    rig.come_up(gateway)
+    rig.links.send(0, LARGE, rig.clock.now)
+    began_at = rig.clock.now
+    rig.links.wait(rig.clock)
+    assert rig.clock.now - began_at >= MAX_WAIT_S
+    rig.clock.stop()
+    again_at = rig.clock.now
+    rig.links.wait(rig.clock)
+
+    assert rig.clock.now == again_at
+    assert rig.links.is_blocked
+
+
+def test_at_the_end_what_was_sent_arrives(rig, gateway):
+    rig.come_up(gateway)
+    rig.links.send(0, b"last words", rig.clock.now)
+    gateway.sock.shutdown(socket.SHUT_WR)
+    rig.links.close(rig.clock.now + 1.0, rig.clock)
+
+    assert gateway.take() == [b"last words"]
+    assert gateway.sock.recv(1) == b""
+    rig.links = GatewayLinks([])
+    rig.links.open(rig.poller)
+
+
+def test_a_port_of_something_else_is_no_gateway(gateway):
+    with contextlib.closing(Rig(gateway.endpoint)) as rig:
+        rig.links.tick(rig.clock.now)
+        gateway.sock, _ = gateway.server.accept()
+        gateway.sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        while rig.links.next_deadline() > rig.clock.now + LONGEST_RECONNECT_S:
+            rig.step()
+
+        assert gateway.is_left()
