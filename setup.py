@@ -18,7 +18,7 @@ from setuptools import Extension, setup
 #: By package, each of which becomes one library, so that a client does not load a gateway.
 NATIVE = {
     "shared": (
-        "monitor poller polling push sending wire.answerer wire.channel wire.dialer wire.event "
+        "polling push sending wire.answerer wire.channel wire.dialer wire.event "
         "wire.flow wire.heartbeat wire.old_zmtp wire.outgoing wire.session wire.zmtp"
     ),
     "gateway": (
@@ -26,7 +26,7 @@ NATIVE = {
         "placement pool queue reception row_calls rows server suspects tally turns unfinished "
         "unread worker_port"
     ),
-    "workers": "batcher core link outbox registration runner wear worker",
+    "workers": "batcher core link monitor outbox poller registration runner wear worker",
     # What users may subclass, and generators that they may leave, are not: neither would work.
     "client": (
         "aio_feed aio_flight aio_wires core crew engine flight link results seats vigil waiting "

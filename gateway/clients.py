@@ -18,7 +18,6 @@ from zeropool.gateway.listening import Port, listen, unlink_ipc
 from zeropool.gateway.reception import MAX_DRAIN, MIB, Reception
 from zeropool.gateway.unread import Unread
 from zeropool.shared.config import GatewaySettings
-from zeropool.shared.poller import Poller
 from zeropool.shared.wire.kinds import Kind
 from zeropool.shared.wire.records import Client, Route
 
@@ -67,17 +66,22 @@ class ClientPort(Reception):
         return bool(self._unread)
 
     @property
+    def unread_bytes(self) -> int:
+        """Bytes of replies that wait for clients."""
+        return self._unread.held_bytes
+
+    @property
     def connections(self) -> int:
         """Number of open connections."""
         return len(self._by_fd)
 
-    def open(self, poller: Poller) -> None:
+    def open(self, epoll: select.epoll) -> None:
         """Listen.
 
         Raises:
             ConfigError: the endpoint cannot be bound.
         """
-        self._listen(listen(self._settings.bind, "gateway.bind", self._port), poller)
+        self._listen(listen(self._settings.bind, "gateway.bind", self._port), epoll)
 
     def close(self, clock: Callable[[], float]) -> None:
         """Hang up, when clients have taken what was sent."""
@@ -163,11 +167,6 @@ class ClientPort(Reception):
         else:
             caller.outgoing.add(caller.peer.frame_through(list(route[1:]), payload))
         self._owe(caller)
-
-    def flush(self, now: float) -> None:
-        """As of any port; the core hears how much waits."""
-        super().flush(now)
-        self._core.keeps(self._unread.held_bytes)
 
     def _keep_unread(self, caller: Caller, now: float, *, has_taken: bool) -> None:
         """So much waits for a client who takes no more now, or nothing any more."""

@@ -135,10 +135,13 @@ class Gateway:
             self._callers_lost(self.session.route_lost(route, now))
         self.has_news = True
 
-    def keeps(self, unread_bytes: int) -> None:
-        """The commands were carried out; the shell now keeps so much for full connections."""
+    def keeps(self, unread_bytes: int, unsent_bytes: int = 0) -> None:
+        """The commands were carried out; the shell now keeps so much for full connections.
+
+        ``unread_bytes`` are replies for clients, ``unsent_bytes`` jobs for workers.
+        """
         self.unread_bytes = unread_bytes
-        self.budget.reply_bytes = self.session.parked_bytes + unread_bytes
+        self.budget.reply_bytes = self.session.parked_bytes + unread_bytes + unsent_bytes
 
     def _request(self, request: Requested, size_bytes: int, now: float) -> None:
         channel = request.channel

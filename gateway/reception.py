@@ -19,7 +19,6 @@ from zeropool.gateway.connections import Connections, Offence
 from zeropool.gateway.listening import Listener
 from zeropool.gateway.unfinished import Unfinished
 from zeropool.shared.errors import MessageTooLarge, ProtocolError
-from zeropool.shared.poller import Pollable, Poller
 from zeropool.shared.sending import send
 from zeropool.shared.wire.answerer import Answerer
 from zeropool.shared.wire.kinds import Kind
@@ -82,14 +81,14 @@ class Reception(abc.ABC):
         #: Those whose handshakes are unfinished, in order.
         self._strangers: OrderedDict[Client, Caller] = OrderedDict()
 
-    def _listen(self, sock: socket.socket, poller: Poller) -> None:
+    def _listen(self, sock: socket.socket, epoll: select.epoll) -> None:
         """Accept connections from now on."""
         self._listener = Listener(sock)
         self._epoll = select.epoll()
         self._listener_fd = self._listener.fileno()
         self._epoll.register(self._listener_fd, _READABLE)
         self._epoll_fd = self._epoll.fileno()
-        poller.register(self._epoll_fd)
+        epoll.register(self._epoll_fd, _READABLE)
 
     def _close(self) -> None:
         """Hang up."""
@@ -97,7 +96,7 @@ class Reception(abc.ABC):
             self._forget(caller)
         self._epoll.close()
 
-    def step(self, ready: Container[Pollable], now: float) -> None:
+    def step(self, ready: Container[int], now: float) -> None:
         """Take what the poll has found."""
         if self._epoll_fd in ready:
             self._take(now)

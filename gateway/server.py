@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import secrets
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -27,7 +28,6 @@ from zeropool.gateway.worker_port import WorkerPort
 from zeropool.shared.config import Config
 from zeropool.shared.descriptors import raise_limit
 from zeropool.shared.logs import fields
-from zeropool.shared.poller import Poller
 from zeropool.shared.polling import poll_timeout_ms
 from zeropool.shared.signals import Signals
 
@@ -101,18 +101,18 @@ class Server:
         descriptors = raise_limit()
         self._make_ports(descriptors)
         self._signals.open()
-        self._poller = Poller()
-        self._poller.register(self._signals.fileno())
+        self._epoll = select.epoll()
+        self._epoll.register(self._signals.fileno(), select.EPOLLIN)
         # First the clients' port: where it is taken, the other gateway keeps its workers too.
-        self._clients.open(self._poller)
-        self._workers.open(self._poller)
+        self._clients.open(self._epoll)
+        self._workers.open(self._epoll)
         if self._http_bind:
             # Whoever does not want it saves 5 MB.
             from zeropool.gateway.httpd import Httpd  # noqa: PLC0415
 
             self._httpd = Httpd(self._http_bind)
             self._httpd.open()
-            self._poller.register(self._httpd.fileno())
+            self._epoll.register(self._httpd.fileno(), select.EPOLLIN)
         log.info(
             "listening",
             extra=fields(
@@ -163,7 +163,7 @@ class Server:
             self._httpd.close()
         self._workers.close()
         self._clients.close(self._clock)
-        self._poller.close()
+        self._epoll.close()
         self._signals.close()
         log.info("stopped", extra=fields(unanswered=self._core.dispatcher.open_calls))
 
@@ -171,7 +171,8 @@ class Server:
 
     def _step(self) -> None:
         wake_at = min(self._due_at, self._stop_at)
-        ready = self._poller.poll(poll_timeout_ms(wake_at, self._clock()))
+        timeout_s = poll_timeout_ms(wake_at, self._clock()) / 1000
+        ready = {fd for fd, _ in self._epoll.poll(timeout_s)}
         now = self._clock()
         if self._signals.fileno() in ready:
             self._take_signals(now)
@@ -221,10 +222,9 @@ class Server:
                     self._do(command, now)
             # First the jobs: others begin with them meanwhile.
             self._workers.flush(now)
-            if core.has_news:
-                continue
-            # Also where there was nothing to say: the core is told what waits.
             self._clients.flush(now)
+            # Also where there was nothing to say.
+            core.keeps(self._clients.unread_bytes, self._workers.unsent_bytes)
             if not core.has_news:
                 return
 

@@ -19,7 +19,6 @@ from zeropool.gateway.core import Gateway
 from zeropool.gateway.listening import listen, unlink_ipc
 from zeropool.gateway.reception import MIB, Reception
 from zeropool.shared.errors import ProtocolError
-from zeropool.shared.poller import Pollable, Poller
 from zeropool.shared.push import Push, dial
 from zeropool.shared.trail import log_to_gateway, log_to_worker
 from zeropool.shared.wire.kinds import Kind
@@ -75,19 +74,28 @@ class WorkerPort(Reception):
         self._workers_by_fd: dict[int, str] = {}
         #: Workers to whom something was said that was not sent yet.
         self._owed_links: list[str] = []
+        #: Links that take no more at the moment.
+        self._blocked: set[Push] = set()
         #: When the next sign of life is asked for.
         self._ping_at = -math.inf
 
-    def open(self, poller: Poller) -> None:
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes of jobs that busy workers do not take yet."""
+        if not self._blocked:
+            return 0
+        return sum([link.outgoing.held_bytes for link in self._blocked])
+
+    def open(self, epoll: select.epoll) -> None:
         """Listen.
 
         Raises:
             ConfigError: the endpoint cannot be bound.
         """
-        self._listen(listen(self._endpoint, "gateway.workers_bind"), poller)
+        self._listen(listen(self._endpoint, "gateway.workers_bind"), epoll)
         self._link_epoll = select.epoll()
         self._link_epoll_fd = self._link_epoll.fileno()
-        poller.register(self._link_epoll_fd)
+        epoll.register(self._link_epoll_fd, _READABLE)
 
     def close(self) -> None:
         """Hang up."""
@@ -98,7 +106,7 @@ class WorkerPort(Reception):
         unlink_ipc(self._endpoint)
         self._close()
 
-    def step(self, ready: Container[Pollable], now: float) -> None:
+    def step(self, ready: Container[int], now: float) -> None:
         """Take what the poll has found."""
         super().step(ready, now)
         if self._link_epoll_fd in ready:
@@ -204,8 +212,13 @@ class WorkerPort(Reception):
         except OSError:
             self._lose(worker_id)
             return
-        if link.is_full != was_full:
-            self._link_epoll.modify(link.fd, _BOTH if link.is_full else _READABLE)
+        if link.is_full == was_full:
+            return
+        self._link_epoll.modify(link.fd, _BOTH if link.is_full else _READABLE)
+        if link.is_full:
+            self._blocked.add(link)
+        else:
+            self._blocked.discard(link)
 
     def _take_links(self, now: float) -> None:
         for fd, events in self._link_epoll.poll(0):
@@ -249,6 +262,7 @@ class WorkerPort(Reception):
 
     def _forget_link(self, worker_id: str) -> None:
         link = self._links.pop(worker_id)
+        self._blocked.discard(link)
         del self._workers_by_fd[link.fd]
         self._link_epoll.unregister(link.fd)
         link.close()

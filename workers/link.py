@@ -20,10 +20,10 @@ import zmq
 from zeropool.shared import endpoints
 from zeropool.shared.backoff import Backoff
 from zeropool.shared.errors import ProtocolError
-from zeropool.shared.monitor import monitor_event
-from zeropool.shared.poller import Poller
 from zeropool.shared.polling import poll_timeout_ms
 from zeropool.shared.push import Push, dial
+from zeropool.workers.monitor import monitor_event
+from zeropool.workers.poller import Poller
 
 RECONNECT_S = 0.05
 LONGEST_RECONNECT_S = 1.0

@@ -24,7 +24,6 @@ from zeropool.shared.config import WorkerSettings
 from zeropool.shared.errors import ConfigError
 from zeropool.shared.logs import fields
 from zeropool.shared.model import ModelInfo
-from zeropool.shared.poller import Poller
 from zeropool.shared.polling import poll_timeout_ms
 from zeropool.shared.signals import Signals
 from zeropool.shared.trail import log_to_gateway, log_to_worker
@@ -35,6 +34,7 @@ from zeropool.workers.core import Identity, WorkerCore
 from zeropool.workers.link import Callers, GatewayLinks
 from zeropool.workers.mishaps import Mishaps
 from zeropool.workers.models import LoadedModel
+from zeropool.workers.poller import Poller
 from zeropool.workers.runner import Runner
 from zeropool.workers.wear import Wear
 

@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from zeropool.shared.poller import Poller
 from zeropool.shared.wire.answerer import Answerer
 from zeropool.shared.wire.kinds import Kind
 from zeropool.workers.link import (
@@ -18,6 +17,7 @@ from zeropool.workers.link import (
     PING_TIMEOUT_S,
     GatewayLinks,
 )
+from zeropool.workers.poller import Poller
 
 LARGE = b"x" * 20_000_000
 #: Longest that anything here takes.

@@ -1,7 +1,7 @@
 """Waiting for ZeroMQ sockets and file descriptors. A part of the shells.
 
 libzmq's own poll asks every socket before it sleeps and again when it wakes up, and every such
-question is two system calls: a gateway with its five sockets made 60 of them for a single call.
+question is two system calls: a process with five sockets made 60 of them for a single call.
 Here the kernel watches the sockets' descriptors, and only those sockets are asked of which the
 descriptor may be silent though messages wait.
 Source of the rules: libzmq's manual, ``ZMQ_FD`` in zmq_getsockopt(3).
@@ -26,7 +26,7 @@ class Poller:
 
     A socket's descriptor signals news, and any use of the socket takes the news in, whether or not
     it takes the messages. So a socket that was reported is asked again before the next wait, unless
-    whoever reads from it says that it was `emptied`; and whoever sends says that it was `used`.
+    whoever reads from it says that it was `emptied`.
     """
 
     def __init__(self) -> None:
@@ -55,10 +55,6 @@ class Poller:
     def emptied(self, socket: zmq.Socket[bytes]) -> None:
         """A reader got `zmq.Again` from a socket, and nobody has used it since."""
         self._unsure.discard(socket)
-
-    def used(self, socket: zmq.Socket[bytes]) -> None:
-        """Something was sent with a socket, which may have taken in the news of a message."""
-        self._unsure.add(socket)
 
     def poll(self, timeout_ms: int) -> set[Pollable]:
         """Wait for something to read, as long as it takes or the timeout allows."""

@@ -7,7 +7,7 @@ import os
 import pytest
 import zmq
 
-from zeropool.shared.poller import Poller
+from zeropool.workers.poller import Poller
 
 #: Longer than any message within a process takes; only a failing test waits for it.
 LONG_MS = 5_000
@@ -99,20 +99,6 @@ def test_an_emptied_socket_is_not_asked_again(poller, pair):
     assert poller.poll(0) == set()
     theirs.send(b"two")
     assert poller.poll(LONG_MS) == {mine}
-
-
-def test_a_message_that_was_noticed_while_sending_is_reported(poller, pair):
-    mine, theirs = pair
-    poller.register(mine)
-    poller.poll(0)
-    theirs.send(b"news")
-    # As sending may do: it takes in the news, and the descriptor falls silent.
-    assert mine.getsockopt(zmq.EVENTS) & zmq.POLLIN
-    assert poller.poll(0) == set()
-
-    poller.used(mine)
-
-    assert poller.poll(0) == {mine}
 
 
 def test_a_descriptor_is_reported_until_it_is_read(poller):
