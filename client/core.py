@@ -26,9 +26,10 @@ from __future__ import annotations
 
 import math
 
-from zeropool.client.call import Call, Expired, Failed, Lost
+from zeropool.client.call import Call
 from zeropool.client.commands import Command, Connect, HangUp
 from zeropool.client.link import Link, State
+from zeropool.client.outcomes import Expired, Failed, Lost
 from zeropool.client.vigil import Vigil
 from zeropool.client.waiting import MAX_UNSENT_BYTES, Waiting
 from zeropool.shared.errors import Draining, ProtocolError
@@ -195,7 +196,8 @@ class Core:
             self._waiting.check_room(call, link.unsent_bytes)
         call.since = now
         self._vigil.begin(now)
-        self.wake_at = min(self.wake_at, call.deadline, self._vigil.due_at)
+        self._wake_by(call.deadline)
+        self._wake_by(self._vigil.due_at)
         if link is None:
             self._wait(call, now)
         else:
