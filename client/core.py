@@ -85,6 +85,14 @@ class Core:
         return sum(len(link.calls) for link in self.links) + len(self._waiting) + len(self._paused)
 
     @property
+    def unsent_calls(self) -> int:
+        """Requests that the shell has not taken."""
+        unsent = 0
+        for link in self.links:
+            unsent += len(link.unsent)
+        return unsent
+
+    @property
     def is_connected(self) -> bool:
         """A server is there."""
         return any(link.state is State.READY for link in self.links)
