@@ -10,7 +10,7 @@ from __future__ import annotations
 import select
 import socket
 import struct
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Container
 
 from zeropool.gateway.binding import unlink_ipc
@@ -75,6 +75,8 @@ class ClientPort:
         self._by_fd: dict[int, Caller] = {}
         self._by_client: dict[Client, Caller] = {}
         self._number = 0
+        #: Of what the kernel has told, what was not looked at.
+        self._found: deque[tuple[int, int]] = deque()
         #: Callers to whom something was said that was not sent yet.
         self._owed: list[Caller] = []
         #: Those whose handshakes are unfinished, in order.
@@ -172,7 +174,12 @@ class ClientPort:
 
     def _take(self, now: float) -> None:
         taken = 0
-        for fd, events in self._epoll.poll(0, MAX_DRAIN):
+        found = self._found
+        if not found:
+            found.extend(self._epoll.poll(0, MAX_DRAIN))
+        while found:
+            # A connection may have ended since; it does no harm to look at its successor.
+            fd, events = found.popleft()
             caller = self._by_fd.get(fd)
             if caller is None:
                 if fd == self._listener_fd:
@@ -183,7 +190,7 @@ class ClientPort:
             if events & ~select.EPOLLOUT and caller.is_open:
                 taken += self._read(caller, now)
                 if taken >= MAX_DRAIN:
-                    # Whoever is left is found again.
+                    # Whoever is left comes first the next time.
                     break
 
     def _read(self, caller: Caller, now: float) -> int:
