@@ -17,7 +17,8 @@ _READY_FRAME = b"\x04" + bytes([len(_READY)]) + _READY
 _DELIMITER = b"\x01\x00"
 _MORE, _LONG, _COMMAND = 1, 2, 4
 MAX_SHORT_BYTES = 255
-RECEIVE_BYTES = 256 * 1024
+#: A buffer of 128 KiB or more is mapped by malloc for each read, and given back after it.
+RECEIVE_BYTES = 120 * 1024
 
 
 def message_head(size_bytes: int) -> bytes:

@@ -7,8 +7,8 @@ is cancelled gives its call up, and a stream that nobody reads any more likewise
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -18,11 +18,12 @@ from zeropool.client.aio_feed import Feed
 from zeropool.client.aio_flight import AsyncFlight
 from zeropool.client.aio_wires import Wires
 from zeropool.client.batch import BatchOptions, batch_of
-from zeropool.client.call import Call, Ended
+from zeropool.client.call import Call
 from zeropool.client.core import Core
 from zeropool.client.foreign import ENCODER
-from zeropool.client.making import Manner, make_call
+from zeropool.client.making import Manner
 from zeropool.client.many import Many, ManyOptions, many_of
+from zeropool.client.outcomes import Ended
 from zeropool.client.results import bad_endpoint, decoded, value_of
 from zeropool.client.retry import RetryPolicy
 from zeropool.client.window import Order
@@ -141,9 +142,9 @@ class AsyncClient:
         if method.startswith("__"):
             raise AttributeError(method)
 
-        def call(*args: object, **options: Any) -> Awaitable[Any]:  # noqa: ANN401 - as `__call__`
-            return self(method, *args, **options)
-
+        call = partial(self, method)
+        # The next time it is there, and nobody asks here.
+        self.__dict__[method] = call
         return call
 
     async def __call__(
@@ -172,12 +173,10 @@ class AsyncClient:
         wires = self._opened()
         manner = self._manner
         timeout_s = manner.timeout_s if timeout is UNSET else timeout
-        call = make_call(method, ENCODER.encode(args), timeout_s, manner.retry, time.monotonic())
+        call = wires.begin(method, ENCODER.encode(args), timeout_s, manner.retry)
         call.slots = slots
-        call.owner = future = wires.loop.create_future()
-        wires.submit(call)
         try:
-            await future
+            await call.owner
         except asyncio.CancelledError:
             wires.give_up(call)
             raise

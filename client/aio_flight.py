@@ -49,7 +49,7 @@ class AsyncFlight:
         now = time.monotonic()
         while (call := source.next_call(now)) is not None:
             call.owner = self
-            wires.submit(call)
+            wires.submit(call, now)
         if source.is_over:
             return False
         if not news:

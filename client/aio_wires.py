@@ -17,15 +17,23 @@ from zeropool.client.call import Call
 from zeropool.client.commands import Connect
 from zeropool.client.core import Core
 from zeropool.client.link import Link
+from zeropool.client.making import make_call
+from zeropool.client.retry import RetryPolicy
 from zeropool.shared.endpoints import Ipc, parse
 
 #: What is on its way out when the client closes has this long to leave, if the server reads slowly.
 LINGER_S = 1.0
+#: As much as asyncio's own reads take at most.
+READ_BYTES = 256 * 1024
 _HUNG_UP = "the server has hung up"
 
 
-class Wire(asyncio.Protocol):
-    """One connection that the core has asked for, from the attempt to its end."""
+class Wire(asyncio.BufferedProtocol):
+    """One connection that the core has asked for, from the attempt to its end.
+
+    It brings the buffer that is read into: asyncio's own way is to ask the system for a large one,
+    and to give most of it back, at each read.
+    """
 
     def __init__(self, wires: Wires, link: Link) -> None:
         self.link = link
@@ -35,6 +43,8 @@ class Wire(asyncio.Protocol):
         self.is_full = False
         self._is_closed = asyncio.Event()
         self._wires = wires
+        self._buffer = bytearray(READ_BYTES)
+        self._view = memoryview(self._buffer)
 
     def __repr__(self) -> str:
         return f"<Wire {self.link.endpoint} is_full={self.is_full}>"
@@ -79,9 +89,13 @@ class Wire(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         self._wires.made(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - asyncio has none to give
+        """As asyncio asks for it."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """As asyncio reports it."""
-        self._wires.received(self, data)
+        self._wires.received(self, bytes(self._view[:nbytes]))
 
     def pause_writing(self) -> None:
         """As asyncio reports it."""
@@ -113,6 +127,7 @@ class Wires:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
         self._is_flush_due = False
+        self._soon: asyncio.Handle | None = None
         #: Who waits for a server to be there.
         self._waiters: set[asyncio.Future[None]] = set()
 
@@ -121,13 +136,26 @@ class Wires:
 
     # Calls
 
-    def submit(self, call: Call) -> None:
-        """Take a call.
+    def begin(
+        self, method: str, args: bytes, timeout_s: float | None, retry: RetryPolicy | None
+    ) -> Call:
+        """Make a call that a future of this loop owns, and take it.
 
         Raises:
             Overloaded: too much waits for a server already.
         """
         now = time.monotonic()
+        call = make_call(method, args, timeout_s, retry, now)
+        call.owner = self.loop.create_future()
+        self.submit(call, now)
+        return call
+
+    def submit(self, call: Call, now: float) -> None:
+        """Take a call.
+
+        Raises:
+            Overloaded: too much waits for a server already.
+        """
         core = self._core
         is_stale = False
         for link in core.links:
@@ -135,12 +163,14 @@ class Wires:
         core.submit(call, now)
         if core.wake_at < self._timer_at:
             self._arm(now)
-        if self._is_flush_due:
-            return
         if is_stale:
             # News of the connection's end come first.
+            if self._soon is not None:
+                self._soon.cancel()
             self._is_flush_due = True
             self._after_reading(self.flush)
+        elif self._is_flush_due:
+            return
         elif call.link is not None and len(call.link.calls) == 1:
             # Nothing is in flight beside it, so nothing else is about to be sent with it.
             self.flush()
@@ -206,11 +236,10 @@ class Wires:
         """Bytes have come."""
         if self._wires.get(wire.link) is not wire:
             return
-        now = time.monotonic()
         core = self._core
-        _tell(core.received(wire.link, data, now))
-        if wire.link.has_outgoing or core.wake_at < self._timer_at:
-            self._flush_soon()
+        _tell(core.received(wire.link, data, time.monotonic()))
+        # Within the same turn, but after those who were told: what they call next goes along.
+        self._flush_soon()
         if self._waiters and core.is_connected:
             _tell_futures(self._waiters)
 
@@ -242,7 +271,7 @@ class Wires:
     def _flush_soon(self) -> None:
         if not self._is_flush_due:
             self._is_flush_due = True
-            self.loop.call_soon(self.flush)
+            self._soon = self.loop.call_soon(self.flush)
 
     def _connect(self, link: Link) -> None:
         wire = Wire(self, link)

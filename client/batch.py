@@ -15,9 +15,10 @@ from typing import Any, TypedDict
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from zeropool.client.call import Call, Failed
+from zeropool.client.call import Call
 from zeropool.client.making import Maker, Manner
 from zeropool.client.many import ONE, OnError, is_raised
+from zeropool.client.outcomes import Failed
 from zeropool.client.results import named
 from zeropool.client.tables import Rows, rows_of
 from zeropool.shared.errors import PayloadTooLarge, ProtocolError

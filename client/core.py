@@ -26,9 +26,10 @@ from __future__ import annotations
 
 import math
 
-from zeropool.client.call import Call, Expired, Failed, Lost
+from zeropool.client.call import Call
 from zeropool.client.commands import Command, Connect, HangUp
 from zeropool.client.link import Link, State
+from zeropool.client.outcomes import Expired, Failed, Lost
 from zeropool.client.vigil import Vigil
 from zeropool.client.waiting import MAX_UNSENT_BYTES, Waiting
 from zeropool.shared.errors import Draining, ProtocolError
@@ -82,6 +83,14 @@ class Core:
     def open_calls(self) -> int:
         """Calls without an outcome."""
         return sum(len(link.calls) for link in self.links) + len(self._waiting) + len(self._paused)
+
+    @property
+    def unsent_calls(self) -> int:
+        """Requests that the shell has not taken."""
+        unsent = 0
+        for link in self.links:
+            unsent += len(link.unsent)
+        return unsent
 
     @property
     def is_connected(self) -> bool:
@@ -195,7 +204,8 @@ class Core:
             self._waiting.check_room(call, link.unsent_bytes)
         call.since = now
         self._vigil.begin(now)
-        self.wake_at = min(self.wake_at, call.deadline, self._vigil.due_at)
+        self._wake_by(call.deadline)
+        self._wake_by(self._vigil.due_at)
         if link is None:
             self._wait(call, now)
         else:

@@ -14,7 +14,8 @@ from collections import deque
 
 import msgspec
 
-from zeropool.client.call import Answered, Call, Ended, Expired, Failed, Lost
+from zeropool.client.call import Call
+from zeropool.client.outcomes import Answered, Ended, Expired, Failed, Lost
 from zeropool.shared.errors import DeadlineExceeded, ProtocolError
 from zeropool.shared.wire import event as wire
 from zeropool.shared.wire.dialer import Dialer
@@ -128,7 +129,9 @@ class Link:
     def send(self, call: Call, now: float) -> None:
         """Put a request on the connection."""
         channel_id = self._ids()
-        timeout_s = max(0.0, call.deadline - now) if call.sends_deadline else None
+        timeout_s = None
+        if call.sends_deadline:
+            timeout_s = call.deadline - now if call.deadline > now else 0.0
         request = wire.encode_request(channel_id, call.method, call.args, timeout_s)
         message = frame_message(request)
         call.link = self

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from zeropool.client.call import Answered, Call
+from zeropool.client.call import Call
+from zeropool.client.outcomes import Answered
 from zeropool.client.results import failure_of, value_of
 from zeropool.client.retry import RetryPolicy, Tries
 from zeropool.shared.errors import ProtocolError
@@ -33,32 +34,34 @@ def make_call(
     )
 
 
-class Maker(msgspec.Struct, frozen=True):
+class Maker:
     """Makes many calls of one method."""
 
-    method: str
-    timeout_s: float | None
-    retry: RetryPolicy | None
+    def __init__(self, method: str, timeout_s: float | None, retry: RetryPolicy | None) -> None:
+        self.method = method
+        self._timeout_s = timeout_s
+        self._retry = retry
 
     def make(self, args: bytes, now: float) -> Call:
         """One call, with its packed arguments."""
-        return make_call(self.method, args, self.timeout_s, self.retry, now)
+        return make_call(self.method, args, self._timeout_s, self._retry, now)
 
     def result_of(self, call: Call) -> Any:  # noqa: ANN401 - what the server answers
         """The value of a call that has news, or an exception: no answer of a server is one."""
         if type(call.outcome) is not Answered:
-            return failure_of(call, self.timeout_s)
+            return failure_of(call, self._timeout_s)
         try:
-            return value_of(call, self.timeout_s)
+            return value_of(call, self._timeout_s)
         except ProtocolError as error:
             return error
 
 
-class Manner(msgspec.Struct, frozen=True):
+class Manner:
     """How a client makes its calls, where a call does not say otherwise."""
 
-    timeout_s: float | None
-    retry: RetryPolicy | None
+    def __init__(self, timeout_s: float | None, retry: RetryPolicy | None) -> None:
+        self.timeout_s = timeout_s
+        self.retry = retry
 
     def maker(self, method: str, timeout: float | msgspec.UnsetType | None) -> Maker:
         """For calls of one method."""

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from zeropool.client.call import Answered, Call, Expired, Failed, Lost
+from zeropool.client.call import Call
+from zeropool.client.outcomes import Answered, Expired, Failed, Lost
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.wire.event import DECODE_ERRORS
 from zeropool.shared.wire.records import RemoteFailure

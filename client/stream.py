@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any, Self
 
-from zeropool.client.call import Call, Ended, Lost
+from zeropool.client.call import Call
 from zeropool.client.crew import Crew
+from zeropool.client.outcomes import Ended, Lost
 from zeropool.client.results import decoded, value_of
 
 

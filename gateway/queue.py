@@ -2,10 +2,13 @@
 
 No I/O, no clock. Each client has a line of its own, first in, first out; the lines take turns by
 the rows that they were given, so that a client with a thousand calls waits for itself and not the
-others for it. A call is in the queue at most once; one that ends while it waits leaves the counts
-at once and its line when it is met.
-Source of the turns: start-time fair queueing (Goyal, Vin and Cheng, 1996), with rows for bytes;
-of who gives way in a full queue: longest queue drop (Suter, Lakshman, Stiliadis, Choudhury, 1998).
+others for it. A turn is a few rows where rows are cheap: the calls of one client then travel and
+come back together, one read and one write instead of one for each. Who has had less than a turn
+does not wait for the turns of those who have had more. A call is in the queue at most once; one
+that ends while it waits leaves the counts at once and its line when it is met.
+Source of the turns: start-time fair queueing (Goyal, Vin and Cheng, 1996), with rows for bytes; of
+their length: the quantum of deficit round robin (Shreedhar and Varghese, 1995); of who gives way in
+a full queue: longest queue drop (Suter, Lakshman, Stiliadis, Choudhury, 1998).
 """
 
 from __future__ import annotations
@@ -28,6 +31,12 @@ MAX_ENDED = 64
 #: Lines without calls that are kept beside as many as have some: their clients, if they come back
 #: soon, may have had more than their turn.
 MAX_IDLE_LINES = 64
+#: A turn is as many rows as are worth this much of a worker's time, but one at least. It is no more
+#: than what is packed for one worker (`placement.PACK_S`).
+TURN_S = 0.001
+#: And no more than this: most clients have a few calls in flight at most, and those who have many
+#: have the better part of what a write and a read cost spared with these.
+MAX_TURN_ROWS = 8.0
 MIN_RETRY_AFTER_S = 0.05
 MAX_RETRY_AFTER_S = 30.0
 
@@ -82,8 +91,13 @@ class CallQueue:
         self._order = count()
         #: Lines with a waiting call.
         self._active = 0
-        #: The place of the line that was served last: where a newcomer begins.
+        #: The latest place of those that were served: where a newcomer begins.
         self._turn_at = 0.0
+        #: Rows of one turn.
+        self._turn_rows = 1.0
+        #: Whose turn it is, and the place at which that ends.
+        self._served: Line | None = None
+        self._turn_ends_at = 0.0
 
     def __repr__(self) -> str:
         return (
@@ -134,23 +148,32 @@ class CallQueue:
 
     def pop(self) -> Call | None:
         """Take the first call, of the client whose turn it is; it costs that client one row."""
+        while (line := self._next_line()) is not None:
+            call = self._take_from(line)
+            if call is not None:
+                # Where nobody waits, nobody can have had more than others.
+                turn_at = line.turn_at if self.waiting else line.turn_at + 1.0
+                self._turn_at = max(self._turn_at, turn_at)
+                line.turn_at += 1.0
+                return call
+        return None
+
+    def _next_line(self) -> Line | None:
+        """The line whose turn goes on, or begins; None where nobody waits."""
         turns = self._turns
         while turns:
             turn_at, _, line = turns[0]
-            if turn_at < line.turn_at and len(turns) > 1:
-                heapq.heapreplace(turns, (line.turn_at, next(self._order), line))
-                continue
             if not line.waiting:
                 heapq.heappop(turns)
                 line.is_listed = False
-                continue
-            call = self._take_from(line)
-            if call is None:
-                continue
-            # Where nobody waits, nobody can have had more than others.
-            self._turn_at = line.turn_at if self.waiting else line.turn_at + 1.0
-            line.turn_at += 1.0
-            return call
+            elif line is self._served and line.turn_at < self._turn_ends_at:
+                return line
+            elif turn_at < line.turn_at:
+                heapq.heapreplace(turns, (line.turn_at, next(self._order), line))
+            else:
+                self._served = line
+                self._turn_ends_at = turn_at + self._turn_rows
+                return line
         return None
 
     def _take_from(self, line: Line) -> Call | None:
@@ -196,6 +219,9 @@ class CallQueue:
         self._busy_s = PACE_MEMORY * self._busy_s + busy_s
         self._busy_rows = PACE_MEMORY * self._busy_rows + rows
         self.row_s = self._busy_s / self._busy_rows
+        self._turn_rows = MAX_TURN_ROWS
+        if self.row_s * MAX_TURN_ROWS > TURN_S:
+            self._turn_rows = max(1.0, TURN_S // self.row_s)
 
     def cost_s(self, rows: int) -> float:
         """What a task is expected to cost its worker; before any result, all that it may hold."""
@@ -204,7 +230,8 @@ class CallQueue:
     def wait_s(self, client: Client, workers: int) -> float:
         """How long one more call of a client would wait, at the present pace.
 
-        Before each call in the client's own line, every other client has one turn.
+        Until each call in the client's own line, every other client is given as many rows, give or
+        take a turn.
         """
         if self.row_s is None:
             return 0.0
@@ -250,8 +277,9 @@ class CallQueue:
             line = self._lines[client] = Line(client, self._turn_at)
         if not line.waiting:
             self._active += 1
-            # Who has had nothing for a while has no claim to all that it could have had.
-            line.turn_at = max(line.turn_at, self._turn_at)
+            # Who has had nothing for a while has no claim to all that it could have had, but does
+            # not wait for the turns of others when it has had less than one.
+            line.turn_at = max(line.turn_at, self._turn_at - (self._turn_rows - 1.0))
         if not line.is_listed:
             line.is_listed = True
             heapq.heappush(self._turns, (line.turn_at, next(self._order), line))

@@ -10,7 +10,7 @@ import abc
 import select
 import socket
 import struct
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Container
 
 from zeropool.gateway.callers import LARGE_READ_BYTES, Caller
@@ -74,6 +74,8 @@ class Reception(abc.ABC):
         self._by_fd: dict[int, Caller] = {}
         self._by_client: dict[Client, Caller] = {}
         self._number = 0
+        #: Of what the kernel has told, what was not looked at.
+        self._found: deque[tuple[int, int]] = deque()
         #: Read in this step.
         self._taken_bytes = 0
         #: Callers to whom something was said that was not sent yet.
@@ -133,7 +135,12 @@ class Reception(abc.ABC):
 
     def _take(self, now: float) -> None:
         taken = self._taken_bytes = 0
-        for fd, events in self._epoll.poll(0, MAX_DRAIN):
+        found = self._found
+        if not found:
+            found.extend(self._epoll.poll(0, MAX_DRAIN))
+        while found:
+            # A connection may have ended since; it does no harm to look at its successor.
+            fd, events = found.popleft()
             caller = self._by_fd.get(fd)
             if caller is None:
                 if fd == self._listener_fd:
@@ -144,7 +151,7 @@ class Reception(abc.ABC):
             if events & ~select.EPOLLOUT and caller.is_open:
                 taken += self._read(caller, now)
                 if taken >= MAX_DRAIN or self._taken_bytes >= MAX_DRAIN_BYTES:
-                    # Whoever is left is found again.
+                    # Whoever is left comes first the next time.
                     break
 
     def _read(self, caller: Caller, now: float) -> int:

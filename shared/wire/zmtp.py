@@ -52,13 +52,15 @@ _SOCKET_TYPE = b"\x0bSocket-Type"
 _MAX_SHORT = 255
 _LONG_HEAD_BYTES = 9
 _SIZE = struct.Struct(">Q")
+#: What stands before the last frame of a message, by its size: formatting costs more than the rest.
+_SHORT_HEADS = [b"\x01\x00\x00%c" % size for size in range(_MAX_SHORT + 1)]
 
 
 def frame_message(payload: bytes) -> bytes:
     """A message of two frames: the empty delimiter and ``payload``."""
     size = len(payload)
     if size <= _MAX_SHORT:
-        return b"\x01\x00\x00%c%b" % (size, payload)
+        return _SHORT_HEADS[size] + payload
     return b"\x01\x00\x02%b%b" % (_SIZE.pack(size), payload)
 
 

@@ -88,7 +88,7 @@ ALLOWED_WORLDLY = {
     "client/sync.py": {"os", "threading", "time"},
     "client/stream.py": {"os"},
     "client/pending.py": {"time"},
-    "client/aio.py": {"asyncio", "time"},
+    "client/aio.py": {"asyncio"},
     "client/aio_feed.py": {"asyncio"},
     "client/aio_flight.py": {"asyncio", "time"},
     "client/flight.py": {"os", "time"},

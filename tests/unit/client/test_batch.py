@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from zeropool.client.batch import PIECES_IN_FLIGHT, Batch, batch_of
-from zeropool.client.call import Answered, Expired, Failed, Lost
 from zeropool.client.making import Maker, Manner
+from zeropool.client.outcomes import Answered, Expired, Failed, Lost
 from zeropool.client.tables import rows_of
 from zeropool.shared.wire.records import RemoteFailure
 

@@ -5,9 +5,9 @@ import itertools
 import msgspec
 import pytest
 
-from zeropool.client.call import Answered, Ended, Expired, Failed, Lost
 from zeropool.client.making import Maker, Manner
 from zeropool.client.many import Many, Progress, many_of
+from zeropool.client.outcomes import Answered, Ended, Expired, Failed, Lost
 from zeropool.client.retry import RetryPolicy
 from zeropool.client.window import Order, Window
 from zeropool.shared.wire.records import RemoteFailure

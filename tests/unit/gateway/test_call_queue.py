@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 from gateway_world import batch, channel, model_info, pack, unary
+from hypothesis import given
+from hypothesis import strategies as st
 
 from zeropool.gateway.fleet import MAX_BACKLOG_S
-from zeropool.gateway.queue import MAX_IDLE_LINES, CallQueue
+from zeropool.gateway.queue import MAX_IDLE_LINES, MAX_TURN_ROWS, TURN_S, CallQueue
 from zeropool.shared.wire.channel import Channel
 from zeropool.shared.wire.heartbeat import Pulse
 from zeropool.shared.wire.records import ChannelKey
@@ -241,6 +243,98 @@ def test_the_wait_of_a_client_depends_on_its_own_line(large):
     large.observe(1, 1.0)
     assert large.wait_s(b"a", 2) == pytest.approx(50.0)
     assert large.wait_s(b"b", 2) == pytest.approx(0.5)
+
+
+# Turns of several rows
+
+
+CHEAP_S = TURN_S / 100
+
+
+def come(queue, name, count=1):
+    for number in range(count):
+        queue.append(from_client(name, number))
+
+
+def test_where_rows_are_cheap_a_turn_is_several(large):
+    large.observe(100, 100 * CHEAP_S)
+    for name in "ab":
+        come(large, name, 12)
+
+    assert popped(large, 24) == "a" * 8 + "b" * 8 + "a" * 4 + "b" * 4
+
+
+@pytest.mark.parametrize(
+    ("row_s", "rows"), [(0.0, 8), (0.0003, 3), (0.0005, 2), (0.0006, 1), (9, 1)]
+)
+def test_a_turn_is_as_many_rows_as_are_worth_a_millisecond_and_one_at_least(large, row_s, rows):
+    large.observe(1000, 1000 * row_s)
+    for name in "ab":
+        come(large, name, 9)
+
+    assert popped(large, rows + 1) == "a" * rows + "b"
+
+
+def test_a_client_that_has_nothing_more_gives_up_the_rest_of_its_turn(large):
+    large.observe(100, 100 * CHEAP_S)
+    come(large, "a", 3)
+    come(large, "b", 12)
+
+    assert popped(large, 9) == "aaa" + "b" * 6
+
+
+def test_who_has_had_less_than_a_turn_waits_for_nobodys_turn(large):
+    large.observe(100, 100 * CHEAP_S)
+    come(large, "polite")
+    for name in "ab":
+        come(large, name, 100)
+    assert popped(large, 20) == "polite" + "a" * 8 + "b" * 8 + "a" * 3
+    come(large, "polite")
+
+    assert popped(large, 2) == "polite" + "b"
+
+
+def test_who_comes_and_goes_gets_no_more_than_its_share(large):
+    large.observe(100, 100 * CHEAP_S)
+    come(large, "a", 1000)
+    come(large, "quick")
+    served = []
+    for _ in range(400):
+        served.append(popped(large, 1))
+        if served[-1] == "quick":
+            come(large, "quick")
+
+    assert abs(served.count("quick") - served.count("a")) <= 2 * MAX_TURN_ROWS
+
+
+def test_a_stream_of_new_clients_does_not_keep_others_from_their_turns(large):
+    large.observe(100, 100 * CHEAP_S)
+    come(large, "a", 100)
+    come(large, "b", 100)
+    popped(large, 20)
+    served = ""
+    for number in range(40):
+        come(large, f"new{number}")
+        served += popped(large, 2)
+
+    assert served.count("a") > 10
+    assert served.count("b") > 10
+
+
+@given(st.lists(st.sampled_from("abc."), max_size=300), st.sampled_from([0.0, 0.0003, 1.0]))
+def test_of_two_that_wait_all_the_time_neither_gets_far_ahead(steps, row_s):
+    queue = CallQueue(model_info(max_queue=10_000))
+    queue.observe(1000, 1000 * row_s)
+    for name in "xy":
+        come(queue, name, 300)
+    given_to = dict.fromkeys("xyabc", 0)
+    for step in steps:
+        if step == ".":
+            given_to[client_of(queue.pop())] += 1
+            assert abs(given_to["x"] - given_to["y"]) <= MAX_TURN_ROWS
+        else:
+            come(queue, step)
+    queue.check_invariants()
 
 
 def test_clients_that_come_and_go_leave_nothing_behind(large):

@@ -106,6 +106,12 @@ def test_message_ids_are_bins_of_16_digits_and_never_repeat():
     assert len(unpacked(MessageIds()())) == 16
 
 
+def test_message_ids_count_on_where_their_last_digits_begin_anew():
+    ids = MessageIds(start=0x1FD)
+
+    assert [unpacked(ids())[-4:] for _ in range(4)] == [b"01fe", b"01ff", b"0200", b"0201"]
+
+
 # Ids keep their type
 
 

@@ -1,0 +1,131 @@
+"""The clients' port on sockets in the file system, which hold at once what is sent."""
+
+import select
+import socket
+
+import pytest
+from gateway_world import LIMITS
+
+from zeropool.gateway.clients import ClientPort
+from zeropool.gateway.commands import Reply
+from zeropool.gateway.connections import Connections
+from zeropool.gateway.core import Gateway
+from zeropool.gateway.limits import Limits
+from zeropool.gateway.listening import Port
+from zeropool.gateway.reception import MAX_DRAIN
+from zeropool.shared.config import GatewaySettings
+from zeropool.shared.wire import zmtp
+from zeropool.shared.wire.dialer import Dialer
+from zeropool.shared.wire.event import MessageIds, encode_request
+from zeropool.shared.wire.kinds import Kind
+
+#: Takes no time as a rule; a wait only where something is wrong.
+PATIENCE_S = 10.0
+READ_BYTES = 1024 * 1024
+
+
+class World:
+    """A port with its core, whose steps the test takes."""
+
+    def __init__(self, path):
+        settings = GatewaySettings(bind=f"ipc://{path}")
+        connections = Connections(max_connections=10, max_per_address=10)
+        self.core = Gateway("zeropool", "1.0", "gw1", Limits(**LIMITS), now=0.0)
+        self.port = ClientPort(settings, self.core, connections, self.report, Port.OWN)
+        self.epoll = select.epoll()
+        self.port.open(self.epoll)
+        self.path = str(path)
+        self.callers = []
+
+    def report(self, reason, text, about):
+        raise AssertionError(f"{text}: {reason} {about}")
+
+    def caller(self):
+        caller = Caller(self, self.path)
+        self.callers.append(caller)
+        return caller
+
+    def step(self):
+        """One look at the sockets, and what comes of it."""
+        self.port.step([fd for fd, _ in self.epoll.poll(PATIENCE_S)], 0.0)
+        for command in self.core.take_commands(0.0):
+            assert isinstance(command, Reply)
+            self.port.reply(command.route, command.payload)
+        self.port.flush(0.0)
+
+
+class Caller:
+    """A client whose handshake is made."""
+
+    def __init__(self, world, path):
+        self._ids = MessageIds()
+        self._dialer = Dialer(Kind.DEALER, READ_BYTES)
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(path)
+        self.sock.settimeout(PATIENCE_S)
+        while not self._dialer.is_ready:
+            for reply in self._dialer.replies:
+                self.sock.sendall(reply)
+            self._dialer.replies.clear()
+            world.step()
+            self._dialer.receive(self.sock.recv(READ_BYTES))
+        for reply in self._dialer.replies:
+            self.sock.sendall(reply)
+        world.step()
+        self.sock.settimeout(None)
+
+    def ask(self, count):
+        requests = [encode_request(self._ids(), "_zerorpc_ping", []) for _ in range(count)]
+        self.sock.sendall(b"".join(map(zmtp.frame_message, requests)))
+
+    def answers(self):
+        """How many have come."""
+        try:
+            return len(self._dialer.receive(self.sock.recv(READ_BYTES, socket.MSG_DONTWAIT)))
+        except BlockingIOError:
+            return 0
+
+
+@pytest.fixture
+def world(tmp_path):
+    world = World(tmp_path / "socket")
+    yield world
+    for caller in world.callers:
+        caller.sock.close()
+    world.port.close(lambda: 0.0)
+    world.epoll.close()
+
+
+def test_requests_are_answered(world):
+    caller = world.caller()
+    caller.ask(3)
+    world.step()
+
+    assert caller.answers() == 3
+
+
+def test_who_asks_without_a_pause_does_not_keep_another_from_being_heard(world):
+    callers = [world.caller(), world.caller()]
+    for caller in callers:
+        caller.ask(2 * MAX_DRAIN)
+    world.step()
+    (other,) = [caller for caller in callers if not caller.answers()]
+    for caller in callers:
+        caller.ask(2 * MAX_DRAIN)
+    world.step()
+
+    assert other.answers()
+
+
+def test_the_end_of_a_connection_that_was_found_but_not_looked_at_harms_nobody(world):
+    greedy, gone = world.caller(), world.caller()
+    greedy.ask(2 * MAX_DRAIN)
+    gone.ask(1)
+    world.step()
+    gone.sock.close()
+    world.step()
+    successor = world.caller()
+    successor.ask(1)
+    world.step()
+
+    assert successor.answers() == 1
