@@ -18,8 +18,8 @@ from setuptools import Extension, setup
 #: By package, each of which becomes one library, so that a client does not load a gateway.
 NATIVE = {
     "shared": (
-        "monitor poller polling wire.channel wire.event wire.flow wire.heartbeat wire.session "
-        "wire.zmtp"
+        "layout monitor poller polling wire.channel wire.event wire.flow wire.heartbeat "
+        "wire.session wire.zmtp"
     ),
     "gateway": (
         "admission budget callers calls clients core deadlines dispatcher fleet ledger link lobby "
