@@ -47,6 +47,7 @@ READY = b"\x05READY"
 _SOCKET_TYPE = b"\x0bSocket-Type"
 
 _MAX_SHORT = 255
+_SHORT_HEAD_BYTES = 2
 _LONG_HEAD_BYTES = 9
 _SIZE = struct.Struct(">Q")
 
@@ -130,6 +131,8 @@ class Frames:
         # A large frame arrives in many pieces; they are joined once, when they are complete.
         self._pieces: list[bytes] = []
         self._pieces_bytes = 0
+        #: Where its body begins in the first piece, if it is the last frame of a message; else 0.
+        self._body_at = 0
         #: The frames before the last one, as far as they are kept, and what all of them took.
         self._earlier: list[bytes] = []
         self._earlier_bytes = 0
@@ -152,10 +155,23 @@ class Frames:
             if self.missing_bytes > 0:
                 self.held_bytes += len(data)
                 return []
+            if self._body_at and not self.missing_bytes:
+                return [self._join_body()]
             data = b"".join(self._pieces)
             self._pieces.clear()
             self._pieces_bytes = 0
         return self._take(data)
+
+    def _join_body(self) -> bytes:
+        """The message that the pieces are exactly: with its head, it would be copied once more."""
+        body_at = self._body_at
+        body = b"".join((memoryview(self._pieces[0])[body_at:], *self._pieces[1:]))
+        if self._earlier_bytes:
+            self._end_message(0)
+        self._pieces.clear()
+        self._pieces_bytes = self._body_at = self.held_bytes = 0
+        self.missing_bytes = _SHORT_HEAD_BYTES
+        return body
 
     def answer_commands(self, replies: list[bytes]) -> list[bytes]:
         """Take off the commands that have come: what they want goes to ``replies``.
@@ -179,10 +195,11 @@ class Frames:
     def _take(self, data: bytes) -> list[bytes]:
         payloads: list[bytes] = []
         at, end = 0, len(data)
-        missing = 2 - end
-        while end - at >= 2:
+        self._body_at = 0
+        missing = _SHORT_HEAD_BYTES - end
+        while end - at >= _SHORT_HEAD_BYTES:
             flags = data[at]
-            body_at = at + 2
+            body_at = at + _SHORT_HEAD_BYTES
             size = data[at + 1]
             if flags & LONG:
                 body_at = at + _LONG_HEAD_BYTES
@@ -194,6 +211,8 @@ class Frames:
             after = body_at + size
             if after > end:
                 missing = after - end
+                if not flags & (MORE | COMMAND):
+                    self._body_at = body_at - at
                 break
             if flags & MORE:
                 self._add(data[body_at:after], after - at)
@@ -204,7 +223,7 @@ class Frames:
                     self._end_message(len(payloads))
                 payloads.append(data[body_at:after])
             at = after
-            missing = 2 + at - end
+            missing = _SHORT_HEAD_BYTES + at - end
         if at < end:
             self._pieces.append(data[at:])
             self._pieces_bytes = end - at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from gateway_world import model_info, pack, unpack
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeropool.gateway.rows import RowCursor, batch_task_rows, task_rows
@@ -55,6 +55,7 @@ def test_rows_that_end_early_are_told_when_they_are_met(args):
         cursor.next_rows(2)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 999), st.integers(1, 400), st.sampled_from((None, "x", [1.5], {"x": 7})))
 def test_rows_that_are_alike_are_cut_as_any_others(place, count, odd):
     rows: list[object] = [{"x": float(index)} for index in range(1000)]

@@ -7,7 +7,7 @@ import msgpack
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from schema import Schema
 
@@ -228,6 +228,7 @@ VALUES = (
 ROWS = st.fixed_dictionaries({"x": VALUES, "n": VALUES, "is_new": VALUES})
 
 
+@settings(deadline=None)
 @given(ROWS, ROWS, st.booleans(), st.binary(max_size=4), st.data())
 def test_columns_are_what_the_reading_of_rows_gives(usual, other, is_single, noise, data):
     rows = [usual] * COUNT
