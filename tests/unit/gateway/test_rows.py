@@ -59,7 +59,7 @@ def test_rows_that_end_early_are_told_when_they_are_met(args):
 @given(st.integers(0, 999), st.integers(1, 400), st.sampled_from((None, "x", [1.5], {"x": 7})))
 def test_rows_that_are_alike_are_cut_as_any_others(place, count, odd):
     rows: list[object] = [{"x": float(index)} for index in range(1000)]
-    rows[place] = odd
+    rows[place] = rows[place // 2] = odd
     cursor = RowCursor(pack([rows]), METHOD)
     pieces: list[object] = []
     while cursor.left:

@@ -296,6 +296,16 @@ def test_no_more_rows_are_predicted_as_columns_at_once_than_are_due(run):
     assert [each["rows"] for each in row_items(result.body)] == [COLUMN_ROWS] * COLUMN_ROWS + [1]
 
 
+def test_each_prediction_of_columns_has_its_own_hard_limit(models):
+    limits = []
+    runner = Runner([models["columnar"]], MessageIds(0), arm=limits.append)
+    values = points(2 * COLUMN_ROWS + 1)
+
+    runner.run(Batch("columnar", "g", [rows(1, values, model="columnar")], []))
+
+    assert limits == [300.0] * 3
+
+
 def test_a_model_with_a_larger_batch_gets_as_many_rows_as_columns():
     model = loaded("columnar", "ColumnModel", max_batch_size=2 * COLUMN_ROWS)
     batch = Batch("columnar", "g", [rows(1, points(2 * COLUMN_ROWS), model="columnar")], [])
