@@ -70,10 +70,13 @@ def fields_of(record: Any) -> dict[str, Field] | None:  # noqa: ANN401  # a type
     if hasattr(found.cls, "__post_init__"):
         # It may refuse a row.
         return None
-    fields = {each.encode_name: _field(each.type) for each in found.fields}
-    return (
-        {name: field for name, field in fields.items() if field} if all(fields.values()) else None
-    )
+    fields: dict[str, Field] = {}
+    for each in found.fields:
+        field = _field(each.type)
+        if field is None:
+            return None
+        fields[each.encode_name] = field
+    return fields
 
 
 def _field(kind: inspection.Type) -> Field | None:

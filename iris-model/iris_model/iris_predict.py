@@ -98,8 +98,7 @@ class IrisModel:
         """Do what `predict_batch` does for n flowers as arrays of n measurements, by name."""
         table = np.column_stack([columns[name] for name in MEASUREMENTS])
         # Written so that NaN, which compares with nothing, fails it.
-        is_good = (np.abs(table) <= LARGEST_CM).all(axis=1)
-        if is_good.all():
+        if (np.abs(table) <= LARGEST_CM).all():
             return [{"species": name} for name in self._named(table.astype(np.float32))]
         # A bad one is told as it is in a row.
         return self.predict_batch(
