@@ -18,8 +18,8 @@ from setuptools import Extension, setup
 #: By package, each of which becomes one library, so that a client does not load a gateway.
 NATIVE = {
     "shared": (
-        "polling push sending wire.answerer wire.channel wire.dialer wire.event "
-        "wire.flow wire.heartbeat wire.old_zmtp wire.outgoing wire.session wire.zmtp"
+        "layout polling push sending wire.answerer wire.channel wire.dialer wire.event wire.flow "
+        "wire.heartbeat wire.old_zmtp wire.outgoing wire.session wire.zmtp"
     ),
     "gateway": (
         "admission budget callers calls clients core deadlines dispatcher fleet ledger lobby "

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterator
+from typing import Final
 
 from zeropool.client.tables import NOT_YET
 
 #: Rows that are taken before a call is due for them: one switch of tasks for so many.
-AHEAD = 16
+AHEAD: Final = 16
 
 
 class Feed:

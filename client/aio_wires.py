@@ -11,7 +11,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import Final, cast
 
 from zeropool.client.call import Call
 from zeropool.client.commands import Connect
@@ -22,10 +22,10 @@ from zeropool.client.retry import RetryPolicy
 from zeropool.shared.endpoints import Ipc, parse
 
 #: What is on its way out when the client closes has this long to leave, if the server reads slowly.
-LINGER_S = 1.0
+LINGER_S: Final = 1.0
 #: As much as asyncio's own reads take at most.
-READ_BYTES = 256 * 1024
-_HUNG_UP = "the server has hung up"
+READ_BYTES: Final = 256 * 1024
+_HUNG_UP: Final = "the server has hung up"
 
 
 class Wire(asyncio.BufferedProtocol):

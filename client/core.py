@@ -25,6 +25,7 @@ then `read(call)` for the next ones. `call.owner` is the shell's own place for w
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from zeropool.client.call import Call
 from zeropool.client.commands import Command, Connect, HangUp
@@ -37,12 +38,12 @@ from zeropool.shared.wire.event import MessageIds
 from zeropool.shared.wire.heartbeat import BEAT_INTERVAL_S
 
 #: A server that accepts connections and does not speak is frozen, or no server.
-HANDSHAKE_S = 5.0
+HANDSHAKE_S: Final = 5.0
 #: A gateway restarts in a few seconds; until then the others are asked.
-AVOID_DRAINING_S = 2.0
+AVOID_DRAINING_S: Final = 2.0
 #: Nothing was lost yet that came and went within this time; looking costs a system call.
-FRESH_S = 0.001
-CLOSED = Lost("the client was closed")
+FRESH_S: Final = 0.001
+CLOSED: Final = Lost("the client was closed")
 
 
 class Core:
@@ -379,5 +380,5 @@ class Core:
         return said if call.link is not None or not failures else f"{said}: {failures[0]}"
 
 
-_REPEATED = (Failed, Lost)
-_UNDER_WAY = (State.CONNECTING, State.OPEN)
+_REPEATED: Final = (Failed, Lost)
+_UNDER_WAY: Final = (State.CONNECTING, State.OPEN)

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from zeropool.client.call import Call
 from zeropool.client.core import Core
@@ -25,11 +26,11 @@ from zeropool.shared.errors import ClientClosed
 
 log = logging.getLogger("zeropool.client")
 #: Who waits for a connection while another thread leads looks for it so often.
-LOOK_AGAIN_S = 0.05
+LOOK_AGAIN_S: Final = 0.05
 #: While threads are being woken, their next calls wait to be sent together; with this many the
 #: servers get on before the last one is awake. Of 32 threads, 8 make 1.1 times the calls/s.
-MOST_HELD_BACK = 8
-_NEVER = -math.inf
+MOST_HELD_BACK: Final = 8
+_NEVER: Final = -math.inf
 
 
 class Bell:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 import math
 from collections import deque
+from typing import Final
 
 import msgspec
 
@@ -26,11 +27,11 @@ from zeropool.shared.wire.records import AnswerHeader
 from zeropool.shared.wire.zmtp import frame_message
 
 #: What zerorpc can decode is at most 100 MiB; more than twice that is no answer of anybody.
-MAX_MESSAGE_BYTES = 256 * 1024 * 1024
+MAX_MESSAGE_BYTES: Final = 256 * 1024 * 1024
 #: Waits between tries to connect: libzmq's first one is 100 ms, and does not grow.
-FIRST_RECONNECT_S = 0.02
-LONGEST_RECONNECT_S = 1.0
-_MOST_DOUBLINGS = 10
+FIRST_RECONNECT_S: Final = 0.02
+LONGEST_RECONNECT_S: Final = 1.0
+_MOST_DOUBLINGS: Final = 10
 
 
 class State(enum.Enum):
@@ -45,8 +46,8 @@ class State(enum.Enum):
     READY = "ready"
 
 
-_EVENT = msgspec.msgpack.Decoder(tuple[AnswerHeader, str, msgspec.Raw])
-_OVER_CREDIT = Lost("the server sent more items than it was allowed to")
+_EVENT: Final = msgspec.msgpack.Decoder(tuple[AnswerHeader, str, msgspec.Raw])
+_OVER_CREDIT: Final = Lost("the server sent more items than it was allowed to")
 
 
 class Link:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from zeropool.client.call import Call
 from zeropool.shared.errors import Overloaded
 
 #: Whoever makes more calls than this, while no server is there, had better know.
-MAX_WAITING_CALLS = 10_000
+MAX_WAITING_CALLS: Final = 10_000
 #: Of requests that no server has taken, on each connection and before there is one.
-MAX_UNSENT_BYTES = 64 * 1024 * 1024
+MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
 #: What is told to who comes when it is full: the longest wait between tries to connect.
-RETRY_AFTER_S = 1.0
+RETRY_AFTER_S: Final = 1.0
 
 
 class Waiting:

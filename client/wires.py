@@ -14,7 +14,7 @@ import select
 import socket
 import threading
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from zeropool.client.core import HANDSHAKE_S
 from zeropool.client.link import Link
@@ -22,14 +22,14 @@ from zeropool.shared.endpoints import Ipc, Tcp, parse
 from zeropool.shared.polling import poll_timeout_ms
 
 #: What one read takes, and what it takes once that did not suffice.
-READ_BYTES = 64 * 1024
-LARGE_READ_BYTES = 1024 * 1024
+READ_BYTES: Final = 64 * 1024
+LARGE_READ_BYTES: Final = 1024 * 1024
 #: Most reads of one socket before others, and the heartbeats, have their turn.
-MAX_READS = 64
-_NO_WAITING = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+MAX_READS: Final = 64
+_NO_WAITING: Final = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 #: What `connect_ex` says of a connection that is being made.
-_UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EINTR})
-_EVENTFD_BYTES = 8
+_UNDER_WAY: Final = frozenset({errno.EINPROGRESS, errno.EINTR})
+_EVENTFD_BYTES: Final = 8
 
 
 class Wire:

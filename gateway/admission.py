@@ -5,6 +5,8 @@ No I/O, no clock. What is refused here has cost nothing yet, and its caller hear
 
 from __future__ import annotations
 
+from typing import Final
+
 from zeropool.gateway.budget import CALL_BYTES, Budget
 from zeropool.gateway.calls import Call
 from zeropool.gateway.fleet import Fleet
@@ -16,7 +18,7 @@ from zeropool.shared.wire.records import Client
 #: What a call may wait of the time that it has left; the rest is for computing it, and for what the
 #: estimate is wrong by. With all of it, ten times too many calls with a deadline of 1 s had a fifth
 #: of a pool's time spent on what came a few milliseconds too late.
-WAITING_SHARE = 0.9
+WAITING_SHARE: Final = 0.9
 
 
 class Admission:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Final
 
 from zeropool.shared.wire.answerer import Answerer
 from zeropool.shared.wire.outgoing import Outgoing
@@ -11,10 +12,10 @@ from zeropool.shared.wire.records import Client, Route
 #: What one read brings at first: some forty usual requests. With 64 KiB, 256 calls in flight moved
 #: through gateway and workers as one block; with 8 KiB, requests of 10 kB came in pieces, and cost
 #: twice as much.
-READ_BYTES = 8 * 1024
+READ_BYTES: Final = 8 * 1024
 #: And at most. Below what malloc maps on its own: the few bytes that a slow peer sends would keep a
 #: page each.
-LARGE_READ_BYTES = 120 * 1024
+LARGE_READ_BYTES: Final = 120 * 1024
 #: Requests that one read should bring, if so many are there.
 FEW_REQUESTS, MANY_REQUESTS = 16, 64
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 from collections import deque
+from typing import Final
 
 from zeropool.gateway.budget import CALL_BYTES, Account
 from zeropool.shared.errors import DeadlineExceeded, PayloadTooLarge, ZeropoolError
@@ -18,10 +19,10 @@ from zeropool.shared.wire.event import failure_name
 from zeropool.shared.wire.records import RemoteFailure
 from zeropool.shared.wire.session import Session
 
-_EMPTY_ARRAY = b"\x90"
+_EMPTY_ARRAY: Final = b"\x90"
 # Bound once: looking a member up on its enum costs 0.15 µs on Python 3.11, as much as a call.
-_CALL = Kind.CALL
-_OK = Outcome.OK
+_CALL: Final = Kind.CALL
+_OK: Final = Outcome.OK
 
 
 class Task:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 import socket
 from collections.abc import Callable
+from typing import Final
 
 from zeropool.gateway.callers import READ_BYTES, Caller
 from zeropool.gateway.complaints import Report
@@ -23,12 +24,12 @@ from zeropool.shared.wire.records import Client, Route
 
 #: A connection ends over this limit; the configured one, which gives the caller a named error, must
 #: be met first.
-FRAME_MARGIN_BYTES = MIB
+FRAME_MARGIN_BYTES: Final = MIB
 #: At the end, requests that are still on their way get so long to come, and all together.
-LAST_REQUEST_S = 0.1
-LAST_REQUESTS_S = 1.0
+LAST_REQUEST_S: Final = 0.1
+LAST_REQUESTS_S: Final = 1.0
 #: And then clients so long to take what was sent, and hang up.
-FAREWELL_S = 1.0
+FAREWELL_S: Final = 1.0
 
 
 class ClientPort(Reception):

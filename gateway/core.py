@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -40,10 +40,10 @@ from zeropool.shared.wire.session import Role, Session
 from zeropool.shared.wire.signals import Granted, Lost, Requested
 
 #: Frames that lead back to a client; more hops than any chain of devices in use.
-MAX_HOPS = 8
+MAX_HOPS: Final = 8
 #: The same in bytes: ZeroMQ's routing ids have at most 255 each.
-MAX_ROUTE_BYTES = MAX_HOPS * 255
-_SHUTTING_DOWN = "the service is shutting down; call again"
+MAX_ROUTE_BYTES: Final = MAX_HOPS * 255
+_SHUTTING_DOWN: Final = "the service is shutting down; call again"
 
 
 class GatewayState(enum.Enum):
@@ -55,8 +55,8 @@ class GatewayState(enum.Enum):
 
 
 # Bound once: looking a member up on its enum costs 0.15 µs on Python 3.11, as much as a call.
-_DRAINING = GatewayState.DRAINING
-_CALL = Shape.CALL
+_DRAINING: Final = GatewayState.DRAINING
+_CALL: Final = Shape.CALL
 
 
 class Gateway:

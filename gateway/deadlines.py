@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import heapq
 import math
+from typing import Final
 
 from zeropool.gateway.calls import Call
 
 #: Entries of ended calls that may lie in the heap before it is swept.
-MAX_ENDED = 64
+MAX_ENDED: Final = 64
 
 
 class Deadlines:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
+from typing import Final
 
 from zeropool.shared.jobs import Register
 
 #: A worker is given work ahead only while what it holds will keep it busy for less than this:
 #: enough to hide the way to and from the gateway (a round trip is about 0.2 ms), and so little
 #: that nobody waits long behind a slow call while another worker is free.
-MAX_BACKLOG_S = 0.010
+MAX_BACKLOG_S: Final = 0.010
 #: A busy worker from which nothing has come for so long gets nothing more until something does.
-STALLED_AFTER_S = 0.050
+STALLED_AFTER_S: Final = 0.050
 #: Numbers of Results that are remembered beyond a gap. Only what two connections of one worker
 #: bring out of order leaves a gap, a few messages at most; the rest is a peer that makes them up.
-MAX_AHEAD = 1_024
+MAX_AHEAD: Final = 1_024
 
 
 class WorkerState(enum.Enum):
@@ -32,8 +33,8 @@ class WorkerState(enum.Enum):
 
 
 # Bound once: looking a member up on its enum costs 0.15 µs on Python 3.11, as much as a call.
-_CONNECTING = WorkerState.CONNECTING
-_READY = WorkerState.READY
+_CONNECTING: Final = WorkerState.CONNECTING
+_READY: Final = WorkerState.READY
 
 
 class Worker:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from itertools import islice
+from typing import Final
 
 from zeropool.gateway.calls import Task
 from zeropool.shared.jobs import Kind, Outcome, Result
 
 # Bound once: looking a member up on its enum costs 0.15 µs on Python 3.11, as much as a call.
-_RETURNED = Outcome.RETURNED
-_CALL = Kind.CALL
-_ITEMS = Kind.ITEMS
-_ROWS = Kind.ROWS
+_RETURNED: Final = Outcome.RETURNED
+_CALL: Final = Kind.CALL
+_ITEMS: Final = Kind.ITEMS
+_ROWS: Final = Kind.ROWS
 
 
 class Stale(enum.Enum):

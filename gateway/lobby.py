@@ -7,6 +7,7 @@ to know methods, and when the wait is over. No I/O, no clock.
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from zeropool.gateway.budget import CALL_BYTES, Account, Budget
 from zeropool.shared.errors import Overloaded
@@ -15,9 +16,9 @@ from zeropool.shared.wire.records import ChannelKey
 from zeropool.shared.wire.signals import Requested
 
 #: As many as may wait for one model by default: here, nobody knows the models' own limits.
-MAX_CALLS = 10_000
+MAX_CALLS: Final = 10_000
 #: Workers need about this long to load their models.
-RETRY_AFTER_S = 1.0
+RETRY_AFTER_S: Final = 1.0
 
 
 def due_at(request: Requested) -> float:

@@ -5,6 +5,8 @@ Costs are expected seconds of a worker's time.
 
 from __future__ import annotations
 
+from typing import Final
+
 from zeropool.gateway.fleet import Worker
 from zeropool.gateway.queue import CallQueue
 
@@ -12,9 +14,9 @@ from zeropool.gateway.queue import CallQueue
 #: about 0.1 ms, and two half batches cost more than a whole one. Measured with iris, two workers
 #: on two cores, 64 in flight: with `server.MAX_CLIENT_DRAIN`, half as many calls again a second as
 #: with even shares; 0.0005 gave a fifth less than this.
-PACK_S = 0.001
+PACK_S: Final = 0.001
 #: A task that costs more than this gains more from an idle worker than from company.
-CHEAP_BELOW_S = PACK_S / 8
+CHEAP_BELOW_S: Final = PACK_S / 8
 
 
 class Placement:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import chain
+from typing import Final
 
 from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Tell
 from zeropool.gateway.dispatcher import Dispatcher
@@ -21,9 +22,9 @@ from zeropool.shared.errors import ProtocolError
 from zeropool.shared.model import ModelInfo
 
 #: A worker that registered must be connected within this time, or register again.
-CONNECT_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S: Final = 5.0
 #: Jobs of a dead worker that its line in the log names.
-MAX_JOBS_TOLD = 20
+MAX_JOBS_TOLD: Final = 20
 
 
 class Pool:

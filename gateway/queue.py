@@ -16,6 +16,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from itertools import count
+from typing import Final
 
 from zeropool.gateway.calls import Call
 from zeropool.gateway.fleet import MAX_BACKLOG_S
@@ -25,20 +26,20 @@ from zeropool.shared.wire.records import Client
 
 #: What is kept of the sums of time and rows at each batch. Their quotient is the pace: a batch
 #: counts by its rows, so that small ones, which cost more for each, do not hide what large ones do.
-PACE_MEMORY = 0.8
+PACE_MEMORY: Final = 0.8
 #: Ended calls that may lie in a line before it is swept; sweeping is then cheap per call.
-MAX_ENDED = 64
+MAX_ENDED: Final = 64
 #: Lines without calls that are kept beside as many as have some: their clients, if they come back
 #: soon, may have had more than their turn.
-MAX_IDLE_LINES = 64
+MAX_IDLE_LINES: Final = 64
 #: A turn is as many rows as are worth this much of a worker's time, but one at least. It is no more
 #: than what is packed for one worker (`placement.PACK_S`).
-TURN_S = 0.001
+TURN_S: Final = 0.001
 #: And no more than this: most clients have a few calls in flight at most, and those who have many
 #: have the better part of what a write and a read cost spared with these.
-MAX_TURN_ROWS = 8.0
-MIN_RETRY_AFTER_S = 0.05
-MAX_RETRY_AFTER_S = 30.0
+MAX_TURN_ROWS: Final = 8.0
+MIN_RETRY_AFTER_S: Final = 0.05
+MAX_RETRY_AFTER_S: Final = 30.0
 
 
 class Line:

@@ -12,6 +12,7 @@ import socket
 import struct
 from collections import OrderedDict, deque
 from collections.abc import Container
+from typing import Final
 
 from zeropool.gateway.callers import LARGE_READ_BYTES, Caller
 from zeropool.gateway.complaints import Report
@@ -24,22 +25,22 @@ from zeropool.shared.wire.answerer import Answerer
 from zeropool.shared.wire.kinds import Kind
 from zeropool.shared.wire.records import Client
 
-MIB = 1024 * 1024
+MIB: Final = 1024 * 1024
 
 #: Messages taken before the first of them go on their way, which others then work on: what one read
 #: brings is taken to its end.
-MAX_DRAIN = 32
+MAX_DRAIN: Final = 32
 #: The same in bytes: a megabyte costs the loop 0.4 ms, in which nobody else is served.
-MAX_DRAIN_BYTES = 4 * MIB
+MAX_DRAIN_BYTES: Final = 4 * MIB
 #: Reads of one large message before others get their turn: a megabyte.
-MAX_READS = 8
-HANDSHAKE_TIMEOUT_S = 5.0
+MAX_READS: Final = 8
+HANDSHAKE_TIMEOUT_S: Final = 5.0
 #: A peer whose host vanished gives its descriptor back.
-KEEPALIVE_IDLE_S = 60
+KEEPALIVE_IDLE_S: Final = 60
 
-_CLIENT = struct.Struct(">Q")
-_READABLE = select.EPOLLIN
-_BOTH = select.EPOLLIN | select.EPOLLOUT
+_CLIENT: Final = struct.Struct(">Q")
+_READABLE: Final = select.EPOLLIN
+_BOTH: Final = select.EPOLLIN | select.EPOLLOUT
 
 
 class Reception(abc.ABC):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -20,9 +21,9 @@ from zeropool.shared.wire.session import Session
 
 #: Rows that a stream may have with workers or waiting for its caller's credit. Python and Node
 #: clients grant 100 at a time; this keeps workers busy while the next grant is on its way.
-STREAM_WINDOW_ROWS = 256
+STREAM_WINDOW_ROWS: Final = 256
 #: The same in bytes of items that wait for credit: large predictions count by their size.
-STREAM_WINDOW_BYTES = 8 * 1024 * 1024
+STREAM_WINDOW_BYTES: Final = 8 * 1024 * 1024
 
 
 class _Rows(Call):

@@ -7,30 +7,34 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import repeat, starmap
+from typing import Final
 
 import msgpack
 
 from zeropool.shared.arguments import check_count
 from zeropool.shared.errors import WrongArguments
 from zeropool.shared.jobs import MAX_JOB_ROWS
+from zeropool.shared.layout import layout_of
 from zeropool.shared.model import ModelInfo
 from zeropool.shared.wire.event import DECODE_ERRORS
 
 #: A batch is not split finer than this: below, the cost of a task outweighs what it carries.
-MIN_TASK_ROWS = 16
+MIN_TASK_ROWS: Final = 16
 #: Unless it takes this long: then what the task costs beside its rows does not matter.
-MAX_SMALL_TASK_S = 0.010
+MAX_SMALL_TASK_S: Final = 0.010
 #: One of a batch may be so long, where rows are cheap, however few a model predicts at a time: each
 #: task costs about 0.1 ms of gateway and worker. Who calls meanwhile waits so much longer.
-LARGE_TASK_S = 0.002
+LARGE_TASK_S: Final = 0.002
 #: A task is to take no more than this part of the model's time limit, which is for a prediction.
-TASKS_IN_TIME = 4
+TASKS_IN_TIME: Final = 4
 #: What a row costs at least, to divide by.
-MIN_ROW_S = 1e-9
+MIN_ROW_S: Final = 1e-9
 #: The headers of two arrays, each of at most 5 bytes.
-MAX_HEAD_BYTES = 10
+MAX_HEAD_BYTES: Final = 10
 #: An unpacker's stack of 1,024 open containers and its object; msgpack-python 1.2, measured.
-UNPACKER_BYTES = 43_000
+UNPACKER_BYTES: Final = 43_000
+#: To look whether rows are alike costs about as much as to read thirty of them.
+MIN_ALIKE_ROWS: Final = 64
 
 
 def reading_bytes(args: bytes) -> int:
@@ -41,6 +45,9 @@ def reading_bytes(args: bytes) -> int:
 class RowCursor:
     """Reads the one array of rows in an argument array piece by piece, without building the rows.
 
+    A piece of which all rows are laid out like its first is told by a look at their type bytes
+    (0.02 µs for a row of four numbers); of any other, each row is read (0.15 µs).
+
     Raises:
         WrongArguments: ``args`` is no argument array with exactly one array of rows in it.
     """
@@ -48,8 +55,10 @@ class RowCursor:
     def __init__(self, args: bytes, method: str) -> None:
         self._method = method
         self._bytes = args
-        #: Made with the first rows, as it is much larger than most arguments.
+        #: Made with the first rows that are read, as it is much larger than most arguments; and the
+        #: bytes that it has not been told of since.
         self._unpacker: msgpack.Unpacker | None = None
+        self._untold_bytes = 0
         head = _unpacker(args[:MAX_HEAD_BYTES])
         try:
             given = head.read_array_header()
@@ -61,7 +70,8 @@ class RowCursor:
         except DECODE_ERRORS as error:
             raise WrongArguments(f"{method}(): 'rows' should be an array of rows") from error
         self.total = self.left
-        self._first_at: int = head.tell()
+        #: Where the next row begins.
+        self._at: int = head.tell()
 
     def next_rows(self, count: int) -> bytes:
         """The next ``count`` rows as a packed array.
@@ -69,24 +79,45 @@ class RowCursor:
         Raises:
             WrongArguments: the bytes end early or are no msgpack.
         """
+        start = self._at
+        if count < MIN_ALIKE_ROWS or not self._pass_alike(count):
+            self._read(count)
+        self.left -= count
+        end = self._at
+        rows = b"".join((array_header(count), memoryview(self._bytes)[start:end]))
+        if not self.left:
+            self.discard()
+        return rows
+
+    def _pass_alike(self, count: int) -> bool:
+        """Move on by so many rows, if all of them are laid out like the next one."""
+        layout = layout_of(self._bytes, self._at)
+        if layout is None or not layout.is_shared_by(self._bytes, self._at, count):
+            return False
+        self._at += count * layout.length
+        self._untold_bytes += count * layout.length
+        return True
+
+    def _read(self, count: int) -> None:
+        """Move on by so many rows, whatever they look like."""
         if self._unpacker is None:
-            # skip() builds nothing, whatever the rows claim to be.
-            self._unpacker = _unpacker(memoryview(self._bytes)[self._first_at :])
-        start = self._first_at + self._unpacker.tell()
+            start = self._at
+            self._unpacker = _unpacker(memoryview(self._bytes)[start:])
+        else:
+            self._unpacker.read_bytes(self._untold_bytes)
+        self._untold_bytes = 0
+        # Not all versions count here what `read_bytes` took.
+        began_at = self._unpacker.tell()
         try:
-            # A loop in C: three quarters of the time of one in Python.
+            # skip() builds nothing, whatever the rows claim to be. A loop in C: three quarters of
+            # the time of one in Python.
             deque(starmap(self._unpacker.skip, repeat((), count)), maxlen=0)
         except DECODE_ERRORS as error:
             row = self.total - self.left
             raise WrongArguments(
                 f"{self._method}(): malformed msgpack in or after row {row}"
             ) from error
-        self.left -= count
-        end = self._first_at + self._unpacker.tell()
-        rows = b"".join((array_header(count), memoryview(self._bytes)[start:end]))
-        if not self.left:
-            self.discard()
-        return rows
+        self._at += self._unpacker.tell() - began_at
 
     def discard(self) -> None:
         """Let go of the bytes; there are no more rows."""

@@ -14,7 +14,7 @@ import signal
 import time
 from collections.abc import Callable
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from zeropool.gateway.clients import ClientPort
 from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Reply, Tell
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("zeropool.gateway")
 
 #: Connections to the worker port beyond the workers themselves: those about to register or leave.
-SPARE_WORKER_CONNECTIONS = 64
+SPARE_WORKER_CONNECTIONS: Final = 64
 
 
 class Server:
@@ -278,4 +278,4 @@ class Server:
         return self._core.is_drained and not self._clients.has_unread
 
 
-_BAD_NEWS = frozenset((Note.WORKER_LOST, Note.WORKER_REFUSED))
+_BAD_NEWS: Final = frozenset((Note.WORKER_LOST, Note.WORKER_REFUSED))

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
+from typing import Final
 
 from zeropool.gateway.histogram import Histogram
 from zeropool.shared import errors
 
 #: The outcome of a call that got its result.
-OK = "OK"
+OK: Final = "OK"
 #: The outcome of a call whose caller fell silent or vanished.
-CALLER_LOST = "CallerLost"
+CALLER_LOST: Final = "CallerLost"
 #: Stands for all names beyond the first `MAX_NAMES`.
-OTHER = "other"
+OTHER: Final = "other"
 #: Names of exceptions that are told apart, for each model; no sound model has so many.
-MAX_NAMES = 30
+MAX_NAMES: Final = 30
 #: Longest name of an outcome; class names are shorter unless somebody generates them.
-MAX_NAME_CHARS = 100
+MAX_NAME_CHARS: Final = 100
 
 #: From a fast model's prediction on an idle pool to the default `timeout_s`.
 TIME_BOUNDS_S = (

@@ -11,6 +11,7 @@ import logging
 import math
 import select
 from collections.abc import Container
+from typing import Final
 
 from zeropool.gateway.callers import Caller
 from zeropool.gateway.complaints import Report
@@ -27,13 +28,13 @@ log = logging.getLogger("zeropool.gateway")
 
 #: A frozen worker is noticed after interval plus timeout: libzmq's thread answers for it, whatever
 #: its model does.
-WORKER_PING_INTERVAL_S = 0.5
-WORKER_PING_TIMEOUT_S = 2.0
+WORKER_PING_INTERVAL_S: Final = 0.5
+WORKER_PING_TIMEOUT_S: Final = 2.0
 #: Answers to signs of life that a worker does not read: no worker asks for so many.
-MAX_UNREAD_BYTES = 64 * 1024
+MAX_UNREAD_BYTES: Final = 64 * 1024
 
-_READABLE = select.EPOLLIN
-_BOTH = select.EPOLLIN | select.EPOLLOUT
+_READABLE: Final = select.EPOLLIN
+_BOTH: Final = select.EPOLLIN | select.EPOLLOUT
 
 
 def largest_frame_bytes(max_reply_bytes: int) -> int:

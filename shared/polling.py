@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 #: Polls take a 32-bit count of milliseconds; waking up once an hour costs nothing.
-LONGEST_POLL_S = 3600.0
+LONGEST_POLL_S: Final = 3600.0
 
 
 def poll_timeout_ms(deadline: float, now: float) -> int:

@@ -7,6 +7,7 @@ kernel's; refuses to know what is sent, when a sign of life is due, and what an 
 from __future__ import annotations
 
 import socket
+from typing import Final
 
 from zeropool.shared import endpoints
 from zeropool.shared.sending import send
@@ -16,10 +17,10 @@ from zeropool.shared.wire.kinds import Kind
 from zeropool.shared.wire.outgoing import Outgoing
 
 #: What comes is a greeting and signs of life.
-READ_BYTES = 4096
-MAX_MESSAGE_BYTES = 1024
+READ_BYTES: Final = 4096
+MAX_MESSAGE_BYTES: Final = 1024
 #: A larger frame is not copied to have its head before it.
-LARGE_BYTES = 64 * 1024
+LARGE_BYTES: Final = 64 * 1024
 
 
 class Push:

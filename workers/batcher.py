@@ -11,11 +11,12 @@ import math
 from collections import deque
 from collections.abc import Callable
 from itertools import count
+from typing import Final
 
 from zeropool.shared.jobs import Job, Kind
 
 # Bound once: looking a member up on its enum costs 0.15 µs on Python 3.11, as much as a call.
-_CALL = Kind.CALL
+_CALL: Final = Kind.CALL
 
 
 class Pending:

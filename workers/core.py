@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from zeropool.shared import jobs
 from zeropool.shared.errors import ProtocolError
@@ -22,9 +23,9 @@ from zeropool.workers.registration import Registration
 from zeropool.workers.wear import Wear
 
 #: Batches that a worker wants to hold: one to run, one to run next.
-CREDIT_BATCHES = 2
+CREDIT_BATCHES: Final = 2
 #: About five seconds of registering without an answer are worth a line in the log.
-UNHEARD_AFTER_TRIES = 7
+UNHEARD_AFTER_TRIES: Final = 7
 
 
 class Identity:

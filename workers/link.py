@@ -14,6 +14,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import zmq
 
@@ -25,22 +26,22 @@ from zeropool.shared.push import Push, dial
 from zeropool.workers.monitor import monitor_event
 from zeropool.workers.poller import Poller
 
-RECONNECT_S = 0.05
-LONGEST_RECONNECT_S = 1.0
-HANDSHAKE_TIMEOUT_S = 5.0
+RECONNECT_S: Final = 0.05
+LONGEST_RECONNECT_S: Final = 1.0
+HANDSHAKE_TIMEOUT_S: Final = 5.0
 #: A gateway's host that is frozen or cut off is noticed after interval plus timeout. Without, what
 #: is sent into a network that forgot the connection waits for TCP to give up: a quarter of an hour.
 #: Longer than the gateway's own, which is for redispatching.
-PING_INTERVAL_S = 1.0
-PING_TIMEOUT_S = 5.0
+PING_INTERVAL_S: Final = 1.0
+PING_TIMEOUT_S: Final = 5.0
 #: A gateway that takes no more has so long to go on before the next batch, which may take any time.
-MAX_WAIT_S = 0.25
+MAX_WAIT_S: Final = 0.25
 #: At the end, a gateway that has taken everything has so long to hang up.
-FAREWELL_S = 0.25
+FAREWELL_S: Final = 0.25
 
-_READABLE = select.EPOLLIN
-_BOTH = select.EPOLLIN | select.EPOLLOUT
-_EVENTFD_BYTES = 8
+_READABLE: Final = select.EPOLLIN
+_BOTH: Final = select.EPOLLIN | select.EPOLLOUT
+_EVENTFD_BYTES: Final = 8
 
 
 class GatewayLink:

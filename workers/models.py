@@ -2,9 +2,9 @@
 
 The contract is structural: a class with display_name, qualified_name, description, major_version,
 minor_version, input_schema, output_schema and predict(data), and optionally predict_batch(rows),
-warmup(), close() and retry_safe. A model that follows the original service's `ml_model_abc.MLModel`
-is served unmodified. What can not be served is refused with `ModelRefused` when it is loaded.
-Knows nothing of jobs, bytes or deadlines.
+predict_columns(columns), warmup(), close() and retry_safe. A model that follows the original
+service's `ml_model_abc.MLModel` is served unmodified. What can not be served is refused with
+`ModelRefused` when it is loaded. Knows nothing of jobs, bytes or deadlines.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from zeropool.shared.errors import ModelRefused
 from zeropool.shared.model import ModelInfo
+from zeropool.workers.columns import Columns
 from zeropool.workers.failures import ModelFailed, message_of
 from zeropool.workers.validation import CompiledSchema, compile_schema
 
@@ -36,10 +37,18 @@ class LoadedModel:
     input: CompiledSchema
     model: Any
     predict_batch: Callable[[Sequence[object]], Any] | None
+    #: None as well where the input schema is not one of columns.
+    predict_columns: Callable[[Columns], Any] | None = None
 
     def __repr__(self) -> str:
         way = "per row" if self.predict_batch is None else "in batches"
+        way += "" if self.predict_columns is None else " or columns"
         return f"<LoadedModel {self.info.qualified_name} from {self.source}, predicts {way}>"
+
+    @property
+    def ignores_columns(self) -> bool:
+        """The model could predict columns, but its input schema has none."""
+        return self.predict_columns is None and hasattr(self.model, "predict_columns")
 
     def predict_rows(self, rows: Sequence[object]) -> list[object | Exception]:
         """Return n predictions for n rows, an exception in the place of each row that failed.
@@ -48,10 +57,22 @@ class LoadedModel:
         `KeyboardInterrupt` alone goes through.
         """
         if self.predict_batch is not None and len(rows) > 1:
-            predictions = self._predict_together(self.predict_batch, rows)
+            # A copy: it may change its list.
+            predictions = self._predict_together(
+                self.predict_batch, list(rows), len(rows), "predict_batch"
+            )
             if predictions is not None:
                 return predictions
         return [self._predict_alone(row) for row in rows]
+
+    def predict_arrays(self, columns: Columns, count: int) -> list[object | Exception] | None:
+        """Return what `predict_columns` makes of n rows as columns of n values; None if it raised.
+
+        To be asked only where the model has it. Which row it is that fails, `predict_rows` tells.
+        """
+        if self.predict_columns is None:
+            return None
+        return self._predict_together(self.predict_columns, columns, count, "predict_columns")
 
     def warmup(self) -> None:
         """Let the model prepare itself, if it wants to; raise `ModelRefused` if it fails."""
@@ -78,11 +99,11 @@ class LoadedModel:
             return self._row_error(error, "predict")
 
     def _predict_together(
-        self, predict_batch: Callable[[Sequence[object]], Any], rows: Sequence[object]
+        self, predict: Callable[[Any], Any], data: object, count: int, method: str
     ) -> list[object | Exception] | None:
-        """Return what `predict_batch` makes of the rows; None if it raised."""
+        """Return what a method makes of many rows; None if it raised."""
         try:
-            answer = predict_batch(list(rows))  # a copy: it may change its list
+            answer = predict(data)
             predictions = list(answer) if _is_sequence(answer) else None
         except KeyboardInterrupt:
             raise
@@ -91,13 +112,13 @@ class LoadedModel:
         found = f"{type(answer).__name__!r}, not a list"
         if predictions is not None:
             found = f"{len(predictions)} predictions"
-        if predictions is None or len(predictions) != len(rows):
+        if predictions is None or len(predictions) != count:
             name = self.info.qualified_name
-            reason = f"predict_batch of {name} returned {found} for {len(rows)} rows"
-            return [ModelFailed(reason) for _ in rows]
+            reason = f"{method} of {name} returned {found} for {count} rows"
+            return [ModelFailed(reason) for _ in range(count)]
         if not has_errors(predictions):
             return predictions
-        return [self._row_result(item, "predict_batch") for item in predictions]
+        return [self._row_result(item, method) for item in predictions]
 
     def _row_result(self, result: object, method: str) -> object | Exception:
         return self._row_error(result, method) if isinstance(result, BaseException) else result
@@ -138,6 +159,9 @@ def load_model(  # noqa: PLR0913 - the limits that a configuration gives
     )
     attributes.method("predict")
     predict_batch = attributes.optional_method("predict_batch")
+    predict_columns = attributes.optional_method("predict_columns")
+    if predict_columns is not None:
+        _require_numpy(source)
     attributes.optional_method("warmup")
     attributes.optional_method("close")
     info = ModelInfo(
@@ -155,7 +179,16 @@ def load_model(  # noqa: PLR0913 - the limits that a configuration gives
         timeout_s=timeout_s,
         max_queue=max_queue,
     )
-    return LoadedModel(source, info, compiled_input, model, predict_batch)
+    if not compiled_input.has_columns:
+        predict_columns = None
+    return LoadedModel(source, info, compiled_input, model, predict_batch, predict_columns)
+
+
+def _require_numpy(source: str) -> None:
+    try:
+        importlib.import_module("numpy")
+    except ImportError as error:
+        raise _refused(source, f"predict_columns gets arrays of numpy: {_told(error)}") from error
 
 
 def check_unique(models: Iterable[LoadedModel]) -> None:

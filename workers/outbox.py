@@ -10,20 +10,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
+from typing import Final
 
 from zeropool.shared import jobs
 
 #: Results that are kept for one gateway: two batches, a worker's credit, of 64 replies of half a
 #: MiB. A connection that breaks with more than that on its way loses the oldest of it.
-MAX_KEPT_BYTES = 64 * 1024 * 1024
+MAX_KEPT_BYTES: Final = 64 * 1024 * 1024
 
 #: Results that travel in one message, unless a single one is larger: while a gateway takes one, it
 #: serves nobody else. It hangs up on a worker whose frame is larger than it takes: 464 MiB, with
 #: its default limits.
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 
 #: Stands for a frame that was let go.
-_LET_GO = b""
+_LET_GO: Final = b""
 
 
 def portions(

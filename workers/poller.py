@@ -10,15 +10,15 @@ Source of the rules: libzmq's manual, ``ZMQ_FD`` in zmq_getsockopt(3).
 from __future__ import annotations
 
 import select
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import zmq
 
 Pollable: TypeAlias = zmq.Socket[bytes] | int
 
 # Plain integers: an operation on pyzmq's flags costs as much as a call into libzmq.
-_EVENTS = int(zmq.EVENTS)
-_POLLIN = int(zmq.POLLIN)
+_EVENTS: Final = int(zmq.EVENTS)
+_POLLIN: Final = int(zmq.POLLIN)
 
 
 class Poller:

@@ -6,11 +6,13 @@ nothing for `FORGOTTEN_AFTER_S` begins anew.
 
 from __future__ import annotations
 
+from typing import Final
+
 from zeropool.shared.backoff import Backoff
 from zeropool.shared.jobs import FORGOTTEN_AFTER_S
 
-FIRST_WAIT_S = 0.05
-LONGEST_WAIT_S = 2.0
+FIRST_WAIT_S: Final = 0.05
+LONGEST_WAIT_S: Final = 2.0
 
 
 class Registration:

@@ -7,6 +7,7 @@ one output that no client could decode, is that caller's error and nobody else's
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import msgspec
 
@@ -16,17 +17,22 @@ from zeropool.shared.wire import event as wire
 from zeropool.shared.wire.event import MessageIds
 from zeropool.shared.wire.records import NIL, RemoteFailure
 from zeropool.workers.batcher import Batch
+from zeropool.workers.columns import Columns
 from zeropool.workers.failures import describe
 from zeropool.workers.models import LoadedModel, has_errors
 from zeropool.workers.output import encode_plain, encode_prediction
 
-_PREDICTION_ITEM = b"\x82\xa5index%b\xaaprediction%b"
+#: Most rows of one `predict_columns`, unless `max_batch_size` is more. A row of an array costs so
+#: little that 64 are not worth the call: iris takes 0.46 µs a row with 64 of them, 0.07 with 1,024.
+COLUMN_ROWS: Final = 1_024
+
+_PREDICTION_ITEM: Final = b"\x82\xa5index%b\xaaprediction%b"
 # Bound once: looking a member up on its enum costs 0.15 µs on Python 3.11, as much as a call.
-_CALL = Kind.CALL
-_ROWS = Kind.ROWS
-_OK = Outcome.OK
-_ERROR = Outcome.ERROR
-_NOT_THE_MODELS_FAULT = (CallerError, CapacityError)
+_CALL: Final = Kind.CALL
+_ROWS: Final = Kind.ROWS
+_OK: Final = Outcome.OK
+_ERROR: Final = Outcome.ERROR
+_NOT_THE_MODELS_FAULT: Final = (CallerError, CapacityError)
 
 
 class Runner:
@@ -101,16 +107,42 @@ class Runner:
     def _run_rows(self, model: LoadedModel, job: Job) -> Result:
         suffix = "batch" if job.kind is _ROWS else "stream"
         method = f"{model.info.qualified_name}_predict_{suffix}"
+        if model.predict_columns is not None:
+            columns = model.input.decode_columns(job.args)
+            if columns is not None:
+                return self._rows_result(job, self._predict_columns(model, columns, job, method))
         try:
             rows = model.input.decode_rows(job.args, method)
         except ZeropoolError as error:
             return self._rows_result(job, [error] * job.rows)
+        return self._rows_result(job, self._predict_valid(model, rows))
+
+    def _predict_columns(
+        self, model: LoadedModel, columns: Columns, job: Job, method: str
+    ) -> list[object]:
+        """The same as `_predict` for rows that are columns; where that fails, of rows again."""
+        count: int = len(next(iter(columns.values())))
+        step = max(model.info.max_batch_size, COLUMN_ROWS)
+        rows: list[object] = []
+        predictions: list[object] = []
+        for start in range(0, count, step):
+            end = min(start + step, count)
+            part = {name: values[start:end] for name, values in columns.items()}
+            self._arm(model.info.timeout_s)
+            found = model.predict_arrays(part, end - start)
+            if found is None:
+                rows = rows or model.input.decode_rows(job.args, method)
+                found = self._predict_valid(model, rows[start:end])
+            predictions += found
+        return predictions
+
+    def _predict_valid(self, model: LoadedModel, rows: list[object]) -> list[object]:
+        """The same for rows of which some may be errors, which stay in their places."""
         if not has_errors(rows):
-            return self._rows_result(job, self._predict(model, rows))
+            return self._predict(model, rows)
         good = [row for row in rows if not isinstance(row, ZeropoolError)]
         predicted = iter(self._predict(model, good))
-        outputs = [row if isinstance(row, ZeropoolError) else next(predicted) for row in rows]
-        return self._rows_result(job, outputs)
+        return [row if isinstance(row, ZeropoolError) else next(predicted) for row in rows]
 
     def _predict(self, model: LoadedModel, rows: list[object]) -> list[object]:
         """One prediction for each row, or an exception, in as many batches as it takes."""

@@ -74,6 +74,12 @@ def load(config: Config, index: int | None) -> list[LoadedModel]:
     ]
     check_unique(models)
     for model in models:
+        if model.ignores_columns:
+            reason = "input_schema is no record of plain numbers and bools"
+            log.warning(
+                "predict_columns is not used",
+                extra=fields(model=model.info.qualified_name, reason=reason),
+            )
         model.warmup()
     return models
 

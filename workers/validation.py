@@ -15,6 +15,7 @@ import msgspec
 
 from zeropool.shared.arguments import check_count
 from zeropool.shared.errors import InvalidInput, ModelRefused, WrongArguments
+from zeropool.workers.columns import MIN_ROWS, ColumnReader, Columns, fields_of
 from zeropool.workers.containers import MAX_CONTAINERS, Allowance
 from zeropool.workers.failures import bounded, message_of
 from zeropool.workers.json_schemas import json_schema_kind
@@ -83,7 +84,7 @@ def _first_line(error: Exception) -> str:
 class CompiledSchema:
     """One schema, ready to decode calls; `json_schema` is what is published."""
 
-    __slots__ = ("_call", "_finish", "_kind", "_row", "_rows", "json_schema")
+    __slots__ = ("_call", "_columns", "_finish", "_kind", "_row", "_rows", "json_schema")
 
     def __init__(self, kind: SchemaKind) -> None:
         self.json_schema = kind.json_schema
@@ -92,6 +93,8 @@ class CompiledSchema:
         self._call = _decoder(_one_argument, kind)
         self._rows = _decoder(_list_of, kind)
         self._row = _decoder(_itself, kind)
+        fields = None if self._rows is None else fields_of(kind.wire_type)
+        self._columns = ColumnReader(fields) if fields else None
 
     def __repr__(self) -> str:
         path = "generic" if self._call is None else "fast"
@@ -144,6 +147,23 @@ class CompiledSchema:
             raise unreadable(error) from error
         allowance = Allowance(len(rows))
         return [self._row_or_error(row, allowance) for row in raw_rows]
+
+    @property
+    def has_columns(self) -> bool:
+        """Rows can become columns: they are records of nothing but numbers and bools."""
+        return self._columns is not None
+
+    def decode_columns(self, rows: bytes) -> Columns | None:
+        """Return n rows as arrays of n values by name; None if they are none. numpy is to be there.
+
+        None as well for few rows, and wherever a row would be rejected or is laid out in another
+        way than the first: `decode_rows` is then to say what they are.
+        """
+        header = _array_header(rows)
+        if self._columns is None or header is None or not MIN_ROWS <= header[0] <= MAX_ROWS:
+            return None
+        count, first_at = header
+        return self._columns.read(rows, first_at, count)
 
     def _row_or_error(self, row: Packed, allowance: Allowance) -> object | InvalidInput:
         if self._row is not None:

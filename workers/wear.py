@@ -6,8 +6,9 @@ What a model's libraries leak, or never give back to the system, goes with the p
 from __future__ import annotations
 
 import math
+from typing import Final
 
-_MIB = 1024 * 1024
+_MIB: Final = 1024 * 1024
 
 
 class Wear:

@@ -15,6 +15,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import zmq
@@ -41,20 +42,20 @@ from zeropool.workers.wear import Wear
 log = logging.getLogger("zeropool.worker")
 
 #: Messages taken before the next batch starts.
-MAX_DRAIN = 256
+MAX_DRAIN: Final = 256
 #: News may lie in the sockets for so long while there is work: two looks cost 60 µs of each call.
-MAX_UNSEEN_S = 0.010
+MAX_UNSEEN_S: Final = 0.010
 #: Results that are still on their way when a worker ends get this long.
-FLUSH_S = 3.0
+FLUSH_S: Final = 3.0
 #: The same for one that was told twice.
-QUICK_FLUSH_S = 0.25
+QUICK_FLUSH_S: Final = 0.25
 #: Between two looks at the own memory, each of which costs some 20 µs.
-WEIGH_INTERVAL_S = 1.0
+WEIGH_INTERVAL_S: Final = 1.0
 #: The part of `max_requests` that is drawn by lot on top, so that not all are due at once.
-MAX_REQUESTS_JITTER = 0.1
-MIB = 1024 * 1024
+MAX_REQUESTS_JITTER: Final = 0.1
+MIB: Final = 1024 * 1024
 # A plain integer: pyzmq's flag costs more.
-_NOBLOCK = int(zmq.NOBLOCK)
+_NOBLOCK: Final = int(zmq.NOBLOCK)
 
 
 class Worker:
@@ -272,7 +273,7 @@ class Worker:
         log.log(level, command.note.value, extra=fields(**command.fields))
 
 
-_BAD_NEWS = frozenset((Note.NO_GATEWAY, Note.MALFORMED, Note.RESULTS_LOST, Note.BORN_LARGE))
+_BAD_NEWS: Final = frozenset((Note.NO_GATEWAY, Note.MALFORMED, Note.RESULTS_LOST, Note.BORN_LARGE))
 
 
 def _with_jitter(max_requests: int) -> int:

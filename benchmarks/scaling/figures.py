@@ -187,8 +187,10 @@ def _rows(report: Report) -> str:
     ]
     lines = [
         *bare,
+        ("bare model, given arrays", f"{found.bare_columns_rows_per_s:,.0f}", ""),
         (f"one call of {found.rows:,} rows", f"{found.pool_rows_per_s:,.0f}", ""),
-        ("the same with the client's own work", f"{found.with_client_rows_per_s:,.0f}", ""),
+        ("the same, of rows that are not alike", f"{found.unlike_rows_per_s:,.0f}", ""),
+        ("one call with the client's own work", f"{found.with_client_rows_per_s:,.0f}", ""),
         ("CPU: gateway, split and merge", "", f"{found.gateway_us:.3f}"),
         ("CPU: workers, decode, predict, encode", "", f"{found.workers_us:.3f}"),
         ("CPU: client, encode", "", f"{found.client_encoding_us:.3f}"),

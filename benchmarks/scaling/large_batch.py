@@ -19,6 +19,8 @@ ROWS = 100_000
 ROUNDS = 9
 #: What the bare model predicts at a time: as the worker does it, and as suits it best.
 BATCH_SIZES = (64, 1024)
+#: In the place of such a size: arrays of as many rows as a worker gives.
+COLUMNS = -1024
 ANSWER_TIMEOUT_MS = 60_000
 
 
@@ -29,8 +31,12 @@ class RowsFigures(msgspec.Struct, frozen=True):
     rows: int
     #: The bare model in one process per core, all at the same time, by rows of one call.
     bare_rows_per_s: dict[str, float]
+    #: The same of its `predict_columns`, given arrays.
+    bare_columns_rows_per_s: float
     #: From the send of the encoded call to its encoded answer; medians.
     pool_rows_per_s: float
+    #: The same of rows that name their fields in two orders: they are read one by one.
+    unlike_rows_per_s: float
     #: The same with the client's encoding and decoding.
     with_client_rows_per_s: float
     #: The pool against the best bare model of the same round; the median.
@@ -45,6 +51,7 @@ class RowsFigures(msgspec.Struct, frozen=True):
 def measure(cores: int) -> RowsFigures:
     """Measure both in turn: the machine's pace changes from minute to minute."""
     rows = [FLOWERS[index % len(FLOWERS)][0] for index in range(ROWS)]
+    unlike = [row if index % 2 else _turned(row) for index, row in enumerate(rows)]
     with contextlib.ExitStack() as stack:
         bare = stack.enter_context(_bare_models(cores))
         pool = stack.enter_context(Pool(IRIS, workers=cores))
@@ -54,7 +61,7 @@ def measure(cores: int) -> RowsFigures:
         dealer.setsockopt(zmq.RCVTIMEO, ANSWER_TIMEOUT_MS)
         dealer.connect(pool.endpoint)
         _call(dealer, rows)
-        rounds = [_round(bare, pool, dealer, rows) for _ in range(ROUNDS)]
+        rounds = [_round(bare, pool, dealer, rows, unlike) for _ in range(ROUNDS)]
 
     def median(of: Callable[[_Round], float]) -> float:
         return statistics.median(map(of, rounds))
@@ -67,7 +74,9 @@ def measure(cores: int) -> RowsFigures:
             str(size): statistics.median(each.bare_rows_per_s[index] for each in rounds)
             for index, size in enumerate(BATCH_SIZES)
         },
+        bare_columns_rows_per_s=median(lambda each: each.bare_columns_rows_per_s),
         pool_rows_per_s=ROWS / median(lambda each: each.call_s),
+        unlike_rows_per_s=ROWS / median(lambda each: each.unlike_call_s),
         with_client_rows_per_s=ROWS
         / median(lambda each: each.encoding_s + each.call_s + each.decoding_s),
         share=median(lambda each: ROWS / each.call_s / max(each.bare_rows_per_s)),
@@ -78,8 +87,14 @@ def measure(cores: int) -> RowsFigures:
     )
 
 
+def _turned(row: dict[str, float]) -> dict[str, float]:
+    return dict(reversed(row.items()))
+
+
 class _Round(msgspec.Struct, frozen=True):
     bare_rows_per_s: list[float]
+    bare_columns_rows_per_s: float
+    unlike_call_s: float
     encoding_s: float
     call_s: float
     decoding_s: float
@@ -88,15 +103,26 @@ class _Round(msgspec.Struct, frozen=True):
 
 
 def _round(
-    bare: list[Connection], pool: Pool, dealer: zmq.Socket[bytes], rows: list[dict[str, float]]
+    bare: list[Connection],
+    pool: Pool,
+    dealer: zmq.Socket[bytes],
+    rows: list[dict[str, float]],
+    unlike: list[dict[str, float]],
 ) -> _Round:
     bare_rows_per_s = [_bare_rows_per_s(bare, size) for size in BATCH_SIZES]
+    bare_columns_rows_per_s = _bare_rows_per_s(bare, COLUMNS)
+    # The pace of either, which sets the size of tasks, is learnt while the other is measured.
+    sent_at, answered_at = _call(dealer, unlike)
+    unlike_call_s = answered_at - sent_at
+    _call(dealer, rows)
     gateway_s, workers_s = cpu_s(pool.gateway_pids), cpu_s(pool.worker_pids)
     began_at = time.perf_counter()
     sent_at, answered_at = _call(dealer, rows)
     ended_at = time.perf_counter()
     return _Round(
         bare_rows_per_s=bare_rows_per_s,
+        bare_columns_rows_per_s=bare_columns_rows_per_s,
+        unlike_call_s=unlike_call_s,
         encoding_s=sent_at - began_at,
         call_s=answered_at - sent_at,
         decoding_s=ended_at - answered_at,
@@ -142,7 +168,7 @@ def _bare_models(cores: int) -> Iterator[list[Connection]]:
 
 
 def _bare_rows_per_s(pipes: list[Connection], batch_size: int) -> float:
-    """Rows a second of all of them at the same time."""
+    """Rows a second of all of them at the same time; `COLUMNS` is a size, too."""
     for pipe in pipes:
         pipe.send(batch_size)
     rates: list[float] = [pipe.recv() for pipe in pipes]
@@ -150,14 +176,21 @@ def _bare_rows_per_s(pipes: list[Connection], batch_size: int) -> float:
 
 
 def _predict_bare(pipe: Connection) -> None:
-    from iris_model.iris_predict import IrisModel  # noqa: PLC0415 - only the child needs it
+    import numpy as np  # noqa: PLC0415 - only the child needs these
+    from iris_model.iris_predict import IrisModel  # noqa: PLC0415
 
     model = IrisModel()
     model.warmup()
     rows = [dict(FLOWERS[index % len(FLOWERS)][0]) for index in range(ROWS)]
     pipe.send(None)
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     while batch_size := pipe.recv():
         began_at = time.perf_counter()
-        for start in range(0, ROWS, batch_size):
-            model.predict_batch(rows[start : start + batch_size])
+        if batch_size == COLUMNS:
+            for start in range(0, ROWS, -COLUMNS):
+                end = start - COLUMNS
+                model.predict_columns({name: all_[start:end] for name, all_ in columns.items()})
+        else:
+            for start in range(0, ROWS, batch_size):
+                model.predict_batch(rows[start : start + batch_size])
         pipe.send(ROWS / (time.perf_counter() - began_at))

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from iris_model.errors import MLModelSchemaValidationException
 from iris_model.iris_predict import IrisModel
@@ -133,6 +134,30 @@ def test_bad_rows_keep_their_places_and_spoil_no_others(counted, flowers):
             counted.predict(bad[index])
         assert type(result) is MLModelSchemaValidationException
         assert str(result) == str(caught.value)
+
+
+def columns_of(rows):
+    return {name: np.array([row[name] for row in rows]) for name in MEASUREMENTS}
+
+
+def test_columns_predict_what_rows_do(model, flowers):
+    assert model.predict_columns(columns_of(flowers)) == model.predict_batch(flowers)
+
+
+def test_columns_are_one_run_of_the_network(counted, flowers):
+    counted.predict_columns(columns_of(flowers))
+    assert counted._session.runs == [150]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1e10, 1e10, 1e300])
+def test_a_measurement_out_of_bounds_is_told_as_in_a_row_and_spoils_no_other(model, flowers, value):
+    rows = [*flowers[:70], flowers[70] | {"petal_length": value}, *flowers[71:]]
+
+    found = model.predict_columns(columns_of(rows))
+
+    expected = model.predict_batch(rows)
+    assert type(found[70]) is MLModelSchemaValidationException
+    assert list(map(repr, found)) == list(map(repr, expected))
 
 
 def test_equal_predictions_of_a_batch_are_separate_records(model, flower):

@@ -9,15 +9,17 @@ Source: rfc.zeromq.org/spec/23 (ZMTP 3.0), spec/15 (2.0), spec/13 (1.0); how lib
 
 from __future__ import annotations
 
+from typing import Final
+
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.wire import zmtp
 from zeropool.shared.wire.kinds import NUMBERS, Kind, may_talk, may_talk_2
 from zeropool.shared.wire.old_zmtp import OldFrames, old_frame
 
 #: A major version is there, and with it that of ZMTP 2, whose greeting has one byte more.
-_VERSION_BYTES = zmtp.MAJOR_AT + 1
-_GREETING_2_BYTES = _VERSION_BYTES + 1
-_ANONYMOUS = zmtp.frame(b"")
+_VERSION_BYTES: Final = zmtp.MAJOR_AT + 1
+_GREETING_2_BYTES: Final = _VERSION_BYTES + 1
+_ANONYMOUS: Final = zmtp.frame(b"")
 
 
 class Answerer:

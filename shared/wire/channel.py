@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from typing import Final
 
 from zeropool.shared.wire.event import SEPARATE_CREDIT_SINCE
 from zeropool.shared.wire.flow import ReadWindow, SendCredit
@@ -25,9 +26,9 @@ class State(enum.Enum):
 
 
 # Bound once: looking a member up on its enum costs 0.15 µs on Python 3.11, as much as a call.
-_OPEN = State.OPEN
-_FINISHING = State.FINISHING
-_CLOSED = State.CLOSED
+_OPEN: Final = State.OPEN
+_FINISHING: Final = State.FINISHING
+_CLOSED: Final = State.CLOSED
 
 
 class Channel:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Iterable
+from typing import Final
 
 import msgpack
 import msgspec
@@ -18,40 +19,40 @@ import msgspec
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.wire.records import NIL, Event, Header, RemoteFailure
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION: Final = 3
 #: A request without ``v`` comes from a v1 peer (zerorpc-python 0.6.3, events.py).
-OLDEST_VERSION = 1
+OLDEST_VERSION: Final = 1
 #: From this version on, ERR carries name, message and traceback apart.
-DETAILED_ERRORS_SINCE = 2
+DETAILED_ERRORS_SINCE: Final = 2
 #: The name of an error that travels without one.
-UNNAMED_FAILURE = "RemoteError"
+UNNAMED_FAILURE: Final = "RemoteError"
 #: From this version on, credit travels in ``_zpc_more``; before, in ``_zpc_hb``.
-SEPARATE_CREDIT_SINCE = 3
+SEPARATE_CREDIT_SINCE: Final = 3
 
-HEARTBEAT = "_zpc_hb"
-MORE = "_zpc_more"
-CONTROL_PREFIX = "_zpc_"
-OK = "OK"
-ERR = "ERR"
-STREAM = "STREAM"
-STREAM_DONE = "STREAM_DONE"
-TERMINAL = frozenset((OK, ERR, STREAM_DONE))
+HEARTBEAT: Final = "_zpc_hb"
+MORE: Final = "_zpc_more"
+CONTROL_PREFIX: Final = "_zpc_"
+OK: Final = "OK"
+ERR: Final = "ERR"
+STREAM: Final = "STREAM"
+STREAM_DONE: Final = "STREAM_DONE"
+TERMINAL: Final = frozenset((OK, ERR, STREAM_DONE))
 
 #: Ours and all known peers' ids are at most 38 bytes; the rest is room for foreign ones.
-MAX_ID_BYTES = 256
+MAX_ID_BYTES: Final = 256
 #: A name is echoed in errors and looked up in a table; no method is called anything like it.
-MAX_NAME_BYTES = 4096
+MAX_NAME_BYTES: Final = 4096
 #: A grant is an array of one integer, at most 10 bytes; the rest is room for foreign ones.
-MAX_CREDIT_BYTES = 64
+MAX_CREDIT_BYTES: Final = 64
 #: A type byte and 64 bits.
-MAX_NUMBER_BYTES = 9
+MAX_NUMBER_BYTES: Final = 9
 #: A header holds three entries and middleware context (trace ids and the like).
-MAX_HEADER_ENTRIES = 64
+MAX_HEADER_ENTRIES: Final = 64
 
-_HEX_DIGITS = 16
+_HEX_DIGITS: Final = 16
 
 #: What may come out of a decoder that is fed hostile bytes (measured with msgpack 1.2.4).
-DECODE_ERRORS = (
+DECODE_ERRORS: Final = (
     ValueError,
     TypeError,
     OverflowError,
@@ -62,7 +63,7 @@ DECODE_ERRORS = (
 )
 
 
-_FAST = msgspec.msgpack.Decoder(tuple[Header, str, msgspec.Raw])
+_FAST: Final = msgspec.msgpack.Decoder(tuple[Header, str, msgspec.Raw])
 
 
 def decode_event(payload: bytes) -> Event:
@@ -122,10 +123,10 @@ def _number(packed: bytes) -> int | float | None:
     return None
 
 
-_PACKED_VERSION = msgspec.msgpack.encode(PROTOCOL_VERSION)
-_HEADER = msgspec.msgpack.Decoder(Header)
+_PACKED_VERSION: Final = msgspec.msgpack.encode(PROTOCOL_VERSION)
+_HEADER: Final = msgspec.msgpack.Decoder(Header)
 #: A type byte and a 32-bit length.
-_MAX_NAME_HEAD_BYTES = 5
+_MAX_NAME_HEAD_BYTES: Final = 5
 
 
 def _decode_patiently(payload: bytes) -> Event:
@@ -220,22 +221,22 @@ class MessageIds:
         return self._head + _LAST_DIGITS[end]
 
 
-_LAST_BYTE = 0xFF
-_LAST_DIGITS = [b"%02x" % number for number in range(_LAST_BYTE + 1)]
+_LAST_BYTE: Final = 0xFF
+_LAST_DIGITS: Final = [b"%02x" % number for number in range(_LAST_BYTE + 1)]
 
 
-_REPLY_HEAD = b"\x93\x83\xaamessage_id"
-_REPLY_VERSION = b"\xa1v\x03\xabresponse_to"
-_REQUEST_HEAD = b"\x93\x82\xaamessage_id"
-_DEADLINE_REQUEST_HEAD = b"\x93\x83\xaamessage_id"
-_REQUEST_VERSION = b"\xa1v\x03"
-_DEADLINE_VERSION = _REQUEST_VERSION + b"\xa9timeout_s"
-_PACKED_NAMES = {
+_REPLY_HEAD: Final = b"\x93\x83\xaamessage_id"
+_REPLY_VERSION: Final = b"\xa1v\x03\xabresponse_to"
+_REQUEST_HEAD: Final = b"\x93\x82\xaamessage_id"
+_DEADLINE_REQUEST_HEAD: Final = b"\x93\x83\xaamessage_id"
+_REQUEST_VERSION: Final = b"\xa1v\x03"
+_DEADLINE_VERSION: Final = _REQUEST_VERSION + b"\xa9timeout_s"
+_PACKED_NAMES: Final = {
     name: msgspec.msgpack.encode(name) for name in (HEARTBEAT, MORE, OK, ERR, STREAM, STREAM_DONE)
 }
-_BEAT_ARGS = b"\x91\x00"
+_BEAT_ARGS: Final = b"\x91\x00"
 _encode = msgspec.msgpack.encode
-_ONE = b"\x91"
+_ONE: Final = b"\x91"
 
 
 def encode_reply(message_id: bytes, response_to: bytes, name: str, args: bytes) -> bytes:

@@ -6,10 +6,12 @@ Source: zerorpc-python 0.6.3, bufferedchannel.py.
 
 from __future__ import annotations
 
+from typing import Final
+
 #: Each side may send one data event before it is granted any.
-INITIAL_CREDIT = 1
+INITIAL_CREDIT: Final = 1
 #: bufferedchannel.py: slots a reader reserves.
-DEFAULT_SLOTS = 100
+DEFAULT_SLOTS: Final = 100
 
 
 class SendCredit:

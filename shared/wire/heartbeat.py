@@ -6,12 +6,14 @@ Source: zerorpc-python 0.6.3, heartbeat.py.
 
 from __future__ import annotations
 
+from typing import Final
+
 #: heartbeat.py: freq=5, the default of every known peer.
-BEAT_INTERVAL_S = 5.0
+BEAT_INTERVAL_S: Final = 5.0
 #: heartbeat.py gives up after 2 intervals; twice that forgives a peer that was paused.
-LOST_AFTER_BEATS = 4
+LOST_AFTER_BEATS: Final = 4
 #: Peers that beat quickly get no less patience than those with the default interval.
-MIN_PATIENCE_S = LOST_AFTER_BEATS * BEAT_INTERVAL_S
+MIN_PATIENCE_S: Final = LOST_AFTER_BEATS * BEAT_INTERVAL_S
 
 
 class Pulse:

@@ -7,14 +7,15 @@ Source: rfc.zeromq.org/spec/13.
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 from zeropool.shared.errors import MessageTooLarge, ProtocolError
 from zeropool.shared.wire.zmtp import FURTHER_FRAME_BYTES, MAX_FRAMES, MORE
 
-_MAX_SHORT = 254
-_LONG = 0xFF
-_SIZE = struct.Struct(">Q")
-_LONG_HEAD_BYTES = 9
+_MAX_SHORT: Final = 254
+_LONG: Final = 0xFF
+_SIZE: Final = struct.Struct(">Q")
+_LONG_HEAD_BYTES: Final = 9
 
 
 def old_frame(body: bytes, flags: int = 0) -> bytes:

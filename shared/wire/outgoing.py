@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice
+from typing import Final
 
 #: What is joined before it is sent: copying it costs less than naming each part to the kernel.
-MAX_JOINED_BYTES = 64 * 1024
+MAX_JOINED_BYTES: Final = 64 * 1024
 #: Parts that are sent at once; the kernel takes up to 1,024.
-MAX_PARTS = 64
+MAX_PARTS: Final = 64
 
 
 class Outgoing:

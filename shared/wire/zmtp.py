@@ -12,48 +12,50 @@ Source: rfc.zeromq.org/spec/23 (ZMTP 3.0), spec/37 (3.1, for PING) and spec/15 (
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 from zeropool.shared.errors import MessageTooLarge, ProtocolError
 
-MORE = 0x01
-LONG = 0x02
-COMMAND = 0x04
+MORE: Final = 0x01
+LONG: Final = 0x02
+COMMAND: Final = 0x04
 
 #: A greeting, in which version, mechanism and padding have their places.
-GREETING_BYTES = 64
-SIGNATURE_BYTES = 10
-MAJOR_AT = 10
-OLDEST_MAJOR = 3
+GREETING_BYTES: Final = 64
+SIGNATURE_BYTES: Final = 10
+MAJOR_AT: Final = 10
+OLDEST_MAJOR: Final = 3
 _MECHANISM_AT, _MECHANISM_END = 12, 32
-_NULL = b"NULL".ljust(20, b"\0")
+_NULL: Final = b"NULL".ljust(20, b"\0")
 #: The length in it is that of an empty identity for who speaks ZMTP 1.
-SIGNATURE = b"\xff" + bytes(7) + b"\x01\x7f"
+SIGNATURE: Final = b"\xff" + bytes(7) + b"\x01\x7f"
 #: What follows version 3: its minor, the mechanism, and that nobody is its server.
-GREETING_END = b"\x00" + _NULL + bytes(32)
-GREETING = SIGNATURE + b"\x03" + GREETING_END
+GREETING_END: Final = b"\x00" + _NULL + bytes(32)
+GREETING: Final = SIGNATURE + b"\x03" + GREETING_END
 
 #: Commands are small: READY has some properties, PING at most 16 bytes to repeat.
-MAX_COMMAND_BYTES = 8 * 1024
+MAX_COMMAND_BYTES: Final = 8 * 1024
 #: Frames of one message that are kept: more than lead back through any chain of devices.
-MAX_FRAMES = 16
+MAX_FRAMES: Final = 16
 #: And what each further one counts at least: empty ones take two bytes, and would go on for long
 #: before a message is too large.
-FURTHER_FRAME_BYTES = 64
+FURTHER_FRAME_BYTES: Final = 64
 #: Smaller pieces of a frame are joined as they come: one that was read into a large buffer takes a
 #: page of memory, however small it is.
-MIN_PIECE_BYTES = 16 * 1024
+MIN_PIECE_BYTES: Final = 16 * 1024
 #: After its name, a PING has two bytes of time to live, and what the PONG repeats.
 _PING, _PONG = b"\x04PING", b"\x04PONG"
-_PING_CONTEXT_AT = len(_PING) + 2
-_ERROR = b"\x05ERROR"
-READY = b"\x05READY"
-_SOCKET_TYPE = b"\x0bSocket-Type"
+_PING_CONTEXT_AT: Final = len(_PING) + 2
+_ERROR: Final = b"\x05ERROR"
+READY: Final = b"\x05READY"
+_SOCKET_TYPE: Final = b"\x0bSocket-Type"
 
-_MAX_SHORT = 255
-_LONG_HEAD_BYTES = 9
-_SIZE = struct.Struct(">Q")
+_MAX_SHORT: Final = 255
+_SHORT_HEAD_BYTES: Final = 2
+_LONG_HEAD_BYTES: Final = 9
+_SIZE: Final = struct.Struct(">Q")
 #: What stands before the last frame of a message, by its size: formatting costs more than the rest.
-_SHORT_HEADS = [b"\x01\x00\x00%c" % size for size in range(_MAX_SHORT + 1)]
+_SHORT_HEADS: Final = [b"\x01\x00\x00%c" % size for size in range(_MAX_SHORT + 1)]
 
 
 def frame_message(payload: bytes) -> bytes:
@@ -119,7 +121,7 @@ def answer_to(command: bytes) -> bytes:
 
 
 #: Asks for a sign of life; it names no time to live, and nothing to repeat.
-PING = frame(_PING + bytes(2), COMMAND)
+PING: Final = frame(_PING + bytes(2), COMMAND)
 
 
 class Frames:
@@ -139,6 +141,8 @@ class Frames:
         # A large frame arrives in many pieces; they are joined once, when they are complete.
         self._pieces: list[bytes] = []
         self._pieces_bytes = 0
+        #: Where its body begins in the first piece, if it is the last frame of a message; else 0.
+        self._body_at = 0
         #: The frames before the last one, as far as they are kept, and what all of them took.
         self._earlier: list[bytes] = []
         self._earlier_bytes = 0
@@ -161,10 +165,23 @@ class Frames:
             if self.missing_bytes > 0:
                 self.held_bytes += len(data)
                 return []
+            if self._body_at and not self.missing_bytes:
+                return [self._join_body()]
             data = b"".join(self._pieces)
             self._pieces.clear()
             self._pieces_bytes = 0
         return self._take(data)
+
+    def _join_body(self) -> bytes:
+        """The message that the pieces are exactly: with its head, it would be copied once more."""
+        body_at = self._body_at
+        body = b"".join((memoryview(self._pieces[0])[body_at:], *self._pieces[1:]))
+        if self._earlier_bytes:
+            self._end_message(0)
+        self._pieces.clear()
+        self._pieces_bytes = self._body_at = self.held_bytes = 0
+        self.missing_bytes = _SHORT_HEAD_BYTES
+        return body
 
     def answer_commands(self, replies: list[bytes]) -> list[bytes]:
         """Take off the commands that have come: what they want goes to ``replies``.
@@ -188,10 +205,11 @@ class Frames:
     def _take(self, data: bytes) -> list[bytes]:
         payloads: list[bytes] = []
         at, end = 0, len(data)
-        missing = 2 - end
-        while end - at >= 2:
+        self._body_at = 0
+        missing = _SHORT_HEAD_BYTES - end
+        while end - at >= _SHORT_HEAD_BYTES:
             flags = data[at]
-            body_at = at + 2
+            body_at = at + _SHORT_HEAD_BYTES
             size = data[at + 1]
             if flags & LONG:
                 body_at = at + _LONG_HEAD_BYTES
@@ -203,6 +221,8 @@ class Frames:
             after = body_at + size
             if after > end:
                 missing = after - end
+                if not flags & (MORE | COMMAND):
+                    self._body_at = body_at - at
                 break
             if flags & MORE:
                 self._add(data[body_at:after], after - at)
@@ -213,7 +233,7 @@ class Frames:
                     self._end_message(len(payloads))
                 payloads.append(data[body_at:after])
             at = after
-            missing = 2 + at - end
+            missing = _SHORT_HEAD_BYTES + at - end
         if at < end:
             self._pieces.append(data[at:])
             self._pieces_bytes = end - at

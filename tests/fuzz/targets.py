@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import ClassVar
 
 import msgpack
+import msgspec
+import numpy as np  # noqa: F401 - a worker's columns are its arrays
 from fixture_models.typed import Order, Point
 from fuzz import pools
 
-from zeropool.gateway.rows import RowCursor
+from zeropool.gateway.rows import MIN_ALIKE_ROWS, RowCursor
 from zeropool.shared import config, jobs
 from zeropool.shared.arguments import arguments, check_count
 from zeropool.shared.errors import ConfigError, InvalidInput, ProtocolError, WrongArguments
@@ -28,8 +30,12 @@ from zeropool.shared.wire.event import MessageIds
 from zeropool.shared.wire.records import Event, RemoteFailure
 from zeropool.shared.wire.session import Role, Session
 from zeropool.shared.wire.signals import Requested
+from zeropool.workers.columns import MIN_ROWS
 from zeropool.workers.validation import CompiledSchema, compile_schema
 
+#: A large batch is made of one input in so many: it takes forty times as long.
+ALIKE_EVERY = 32
+MAX_ALIKE_BYTES = 4096
 #: Deeper than this, decoders may refuse what others still read.
 SAFE_DEPTH_BYTES = 100
 
@@ -212,6 +218,13 @@ class RowsTarget(Target):
         self._rng = rng
 
     def feed(self, data: bytes) -> None:
+        self._cut(data)
+        if self._rng.randrange(ALIKE_EVERY) or len(data) > MAX_ALIKE_BYTES:
+            return
+        # The one argument, as if it were each row of a large batch.
+        self._cut(b"\x91\xdc" + MIN_ALIKE_ROWS.to_bytes(2, "big") + data[1:] * MIN_ALIKE_ROWS)
+
+    def _cut(self, data: bytes) -> None:
         rows: list[object] = []
         try:
             cursor = RowCursor(data, "m")
@@ -276,6 +289,23 @@ class ValidationTarget(Target):
                 for row in schema.decode_rows(data):
                     if isinstance(row, Exception) and not isinstance(row, InvalidInput):
                         raise Fault(f"a row's error is {row!r}")
+            if len(data) <= MAX_ALIKE_BYTES:
+                # The one argument, as if it were each row of a large batch.
+                self._read(schema, b"\xdc" + MIN_ROWS.to_bytes(2, "big") + data[1:] * MIN_ROWS)
+
+    def _read(self, schema: CompiledSchema, rows: bytes) -> None:
+        columns = schema.decode_columns(rows)
+        if columns is None:
+            return
+        for index, row in enumerate(schema.decode_rows(rows)):
+            found = {name: values[index].item() for name, values in columns.items()}
+            if _shown(found) != _shown(_named(row, list(columns))):
+                raise Fault("columns are not the rows")
+
+
+def _named(row: object, names: list[str]) -> object:
+    read = msgspec.to_builtins(row)
+    return {name: read[name] for name in names} if isinstance(read, dict) else row
 
 
 class FromWorkerTarget(Target):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from gateway_world import model_info, pack, unpack
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from zeropool.gateway.rows import RowCursor, batch_task_rows, task_rows
 from zeropool.shared.errors import WrongArguments
@@ -51,6 +53,26 @@ def test_rows_that_end_early_are_told_when_they_are_met(args):
     cursor = RowCursor(args, METHOD)
     with pytest.raises(WrongArguments, match=f"{METHOD}.*: malformed msgpack in or after row 0"):
         cursor.next_rows(2)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 999), st.integers(1, 400), st.sampled_from((None, "x", [1.5], {"x": 7})))
+def test_rows_that_are_alike_are_cut_as_any_others(place, count, odd):
+    rows: list[object] = [{"x": float(index)} for index in range(1000)]
+    rows[place] = rows[place // 2] = odd
+    cursor = RowCursor(pack([rows]), METHOD)
+    pieces: list[object] = []
+    while cursor.left:
+        pieces += unpack(cursor.next_rows(min(count, cursor.left)))
+    assert pieces == rows
+
+
+def test_rows_that_are_alike_but_too_few_are_told_when_they_are_met():
+    packed = pack([[{"x": 1.5}] * 1000])
+    cursor = RowCursor(packed[:-1], METHOD)
+    assert unpack(cursor.next_rows(600)) == [{"x": 1.5}] * 600
+    with pytest.raises(WrongArguments, match="malformed msgpack in or after row 600"):
+        cursor.next_rows(400)
 
 
 def test_after_discard_there_are_no_rows():

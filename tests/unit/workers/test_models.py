@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 
 import msgpack
 import numpy as np
@@ -108,6 +109,7 @@ def test_a_loaded_model_shows_its_name_and_source():
         ("refused.PrivateName", "qualified_name '_iris' is no name"),
         ("refused.NoMethod", "attribute 'predict' must be a method, not 'int'"),
         ("refused.BatchIsNoMethod", "attribute 'predict_batch' must be a method, not 'int'"),
+        ("columnar.ColumnsAreNoMethod", "'predict_columns' must be a method, not 'int'"),
         ("refused.RetrySafeIsText", "attribute 'retry_safe' must be of type 'bool', not 'str'"),
         ("refused.UnknownSchema", "input_schema: instance of int is no known kind of schema"),
         ("refused.WrongSchema", 'output_schema: "nonsense" is not valid'),
@@ -149,6 +151,22 @@ def test_a_model_that_can_not_warm_up_is_refused():
     model = load("refused.BrokenWarmup")
     with pytest.raises(ModelRefused, match="warmup raised OSError: no device"):
         model.warmup()
+
+
+def test_predict_columns_without_numpy_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    assert "predict_columns gets arrays of numpy: ModuleNotFoundError" in refusal(
+        "columnar.ColumnModel"
+    )
+
+
+def test_predict_columns_is_not_used_where_rows_are_no_columns():
+    model = load("columnar.UnusedColumnModel")
+    assert model.predict_columns is None
+    assert model.ignores_columns
+    assert not load("columnar.ColumnModel").ignores_columns
+    assert not load("batching.BatchModel").ignores_columns
+    assert repr(load("columnar.ColumnModel")).endswith("predicts in batches or columns>")
 
 
 # Predicting
@@ -239,6 +257,35 @@ def test_an_unusable_answer_to_a_batch_is_an_error_of_each_row(answer, found):
     model.model.answer = answer
     text = f"ModelFailed: predict_batch of scripted_batch returned {found} for 2 rows"
     assert failures(model.predict_rows([1, 2])) == [text, text]
+
+
+COLUMNS = {"x": np.array([1.0, 2.0]), "n": np.array([1, 1])}
+
+
+def test_columns_are_predicted_together():
+    predictions = load("columnar.ColumnModel").predict_arrays(COLUMNS, 2)
+    assert predictions == [{"y": y, "rows": 2, "as": "columns"} for y in (2.0, 4.0)]
+
+
+def test_columns_of_which_one_row_fails_are_no_predictions():
+    assert load("columnar.ColumnModel").predict_arrays({"x": np.array([-1.0, 2.0])}, 2) is None
+    assert load("batching.BatchModel").predict_arrays(COLUMNS, 2) is None
+
+
+def test_an_unusable_answer_to_columns_is_an_error_of_each_row():
+    model = load("columnar.ScriptedColumnModel")
+    model.model.answer = {"y": [1, 2]}
+    text = "ModelFailed: predict_columns of scripted_columns returned 'dict', not a list for 2 rows"
+    assert failures(model.predict_arrays(COLUMNS, 2)) == [text, text]
+    model.model.answer = [1, ValueError("bad")]
+    assert failures(model.predict_arrays(COLUMNS, 2)[1:]) == ["ValueError: bad"]
+
+
+def test_an_interrupt_of_columns_goes_through():
+    model = load("columnar.ScriptedColumnModel")
+    model.model.answer = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        model.predict_arrays(COLUMNS, 2)
 
 
 # Describing

@@ -236,6 +236,15 @@ def test_one_odd_prediction_makes_each_one_looked_at(odd):
     assert found == (b"\x81\xa1a\xa1b\xc0" if odd is None else None)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [{Species.SETOSA: 1, "b": 2}, {"setosa": 1}, {"b": 2, "setosa": 1}, {"setosa": 1, "c": 2}],
+)
+def test_keys_that_differ_from_the_first_ones_are_told_as_they_are(odd):
+    values = [{"setosa": 1, "b": 2}, odd]
+    assert encode_plain(values) == b"".join(map(encode_prediction, values))
+
+
 class Broken(dict):
     def items(self):
         raise SystemExit("no items today")

@@ -7,7 +7,7 @@ from zeropool.shared.jobs import Job, Kind, Outcome, RowError
 from zeropool.shared.wire.event import MessageIds
 from zeropool.workers.batcher import Batch
 from zeropool.workers.models import load_model
-from zeropool.workers.runner import Runner
+from zeropool.workers.runner import COLUMN_ROWS, Runner
 
 REJECTED = "MLModelSchemaValidationException"
 
@@ -48,6 +48,8 @@ def models():
         loaded("plain", "EchoModel"),
         loaded("batching", "BatchModel", max_batch_size=2),
         loaded("batching", "ScriptedBatchModel"),
+        loaded("columnar", "ColumnModel"),
+        loaded("columnar", "ScriptedColumnModel"),
         loaded("faulty", "RaisingModel"),
         loaded("faulty", "StrangeModel"),
     ]
@@ -270,6 +272,98 @@ def test_no_rows_have_no_predictions(run):
     result = run(rows(1, []))[1]
 
     assert (result.body, result.errors) == (b"", [])
+
+
+# Columns
+
+
+def points(count, first=0):
+    return [{"x": float(first + index), "n": 300} for index in range(count)]
+
+
+def test_rows_that_are_alike_are_predicted_as_columns(run):
+    result = run(rows(1, points(100), model="columnar"))[1]
+
+    assert row_items(result.body) == [
+        {"y": 2.0 * index, "rows": 100, "as": "columns"} for index in range(100)
+    ]
+    assert result.errors == []
+
+
+def test_no_more_rows_are_predicted_as_columns_at_once_than_are_due(run):
+    result = run(rows(1, points(COLUMN_ROWS + 1), model="columnar"))[1]
+
+    assert [each["rows"] for each in row_items(result.body)] == [COLUMN_ROWS] * COLUMN_ROWS + [1]
+
+
+def test_each_prediction_of_columns_has_its_own_hard_limit(models):
+    limits = []
+    runner = Runner([models["columnar"]], MessageIds(0), arm=limits.append)
+    values = points(2 * COLUMN_ROWS + 1)
+
+    runner.run(Batch("columnar", "g", [rows(1, values, model="columnar")], []))
+
+    assert limits == [300.0] * 3
+
+
+def test_a_model_with_a_larger_batch_gets_as_many_rows_as_columns():
+    model = loaded("columnar", "ColumnModel", max_batch_size=2 * COLUMN_ROWS)
+    batch = Batch("columnar", "g", [rows(1, points(2 * COLUMN_ROWS), model="columnar")], [])
+
+    (result,) = Runner([model], MessageIds(0)).run(batch)
+
+    assert row_items(result.body)[0]["rows"] == 2 * COLUMN_ROWS
+
+
+def test_few_rows_are_predicted_as_rows(run):
+    result = run(rows(1, points(10), model="columnar"))[1]
+
+    assert {each["as"] for each in row_items(result.body)} == {"rows"}
+
+
+def test_a_row_that_is_refused_spoils_no_other_and_is_explained_as_ever(run):
+    values = points(100)
+    values[7] = {"x": None, "n": 300}
+
+    result = run(rows(1, values, model="columnar"))[1]
+
+    predictions = row_items(result.body)
+    assert predictions[7] is None
+    assert {each["as"] for each in predictions if each} == {"rows"}
+    assert [(error.offset, error.name) for error in result.errors] == [(7, REJECTED)]
+
+
+def test_a_row_that_makes_predict_columns_raise_spoils_no_other_row(run):
+    values = points(COLUMN_ROWS) + points(100, first=-1)
+
+    result = run(rows(1, values, model="columnar"))[1]
+
+    predictions = row_items(result.body)
+    assert [each and each["as"] for each in predictions[: COLUMN_ROWS + 2]] == [
+        *["columns"] * COLUMN_ROWS,
+        None,
+        "rows",
+    ]
+    assert [each["y"] for each in predictions[COLUMN_ROWS + 1 :]] == [2.0 * x for x in range(99)]
+    assert result.errors == [RowError(COLUMN_ROWS, "ValueError", "x is negative")]
+
+
+def test_an_exception_that_predict_columns_returns_is_that_rows_error(run, models):
+    models["scripted_columns"].model.answer = [KeyError("x"), *range(63)]
+
+    result = run(rows(1, points(64), model="scripted_columns"))[1]
+
+    assert row_items(result.body) == [None, *range(63)]
+    assert [error.name for error in result.errors] == ["KeyError"]
+
+
+def test_the_rows_of_a_stream_are_predicted_as_columns_too(run):
+    result = run(rows(1, points(64), Kind.ITEMS, "columnar", first_index=40))[1]
+
+    assert unpacked(result.items[1]) == {
+        "index": 41,
+        "prediction": {"y": 2.0, "rows": 64, "as": "columns"},
+    }
 
 
 # Items of a stream

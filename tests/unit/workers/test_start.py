@@ -43,6 +43,17 @@ def test_a_worker_without_a_model_is_refused():
         models_for(config, 2)
 
 
+def test_a_model_whose_columns_are_not_used_is_told_of(caplog):
+    models = (refused("UnusedColumnModel", "columnar"), refused("ColumnModel", "columnar"))
+
+    with caplog.at_level(logging.WARNING):
+        load(Config(models=models), None)
+
+    assert [(each.message, each.fields["model"]) for each in caplog.records] == [
+        ("predict_columns is not used", "unused_columns")
+    ]
+
+
 def test_the_threads_of_numerical_libraries_are_bounded(monkeypatch):
     for variable in THREAD_VARIABLES:
         monkeypatch.setenv(variable, "77")
