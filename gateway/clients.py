@@ -86,8 +86,8 @@ class ClientPort(Reception):
 
     def close(self, clock: Callable[[], float]) -> None:
         """Hang up, when clients have taken what was sent."""
-        self._listener.close()
         unlink_ipc(self._settings.bind)
+        self._listener.close()
         for caller in list(self._by_fd.values()):
             # To close a socket in which something lies unread would throw away what the peer has
             # not read either.

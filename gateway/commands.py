@@ -17,7 +17,7 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 
 
 class Connect(msgspec.Struct, frozen=True, gc=False):
-    """Open a PUSH socket of its own to a worker, and watch it."""
+    """Open a connection of its own to a worker."""
 
     worker_id: str
     endpoint: str

@@ -1,8 +1,8 @@
 """Which registrations are accepted. No I/O, no clock.
 
 Whoever reaches the worker port can register: each registration costs a bounded number of sockets
-and bounded memory, and the gateway connects only where that cannot hold it up. A host name would be
-looked up by libzmq's thread, on which everybody waits; so tcp endpoints are numeric.
+and bounded memory, and the gateway connects only where that cannot hold it up. To look a
+host name up would hold everybody up; so tcp endpoints are numeric.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from zeropool.shared.endpoints import Tcp, Use
 from zeropool.shared.model import ModelInfo
 
 #: Workers whose connection is not up yet: a whole machine's may start at once, and each may take
-#: `CONNECT_TIMEOUT_S` and three descriptors.
+#: `CONNECT_TIMEOUT_S` and a descriptor.
 MAX_CONNECTING = 128
 #: Methods and metadata of models are kept for good.
 MAX_MODELS = 1_024

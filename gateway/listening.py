@@ -75,16 +75,22 @@ class Listener:
 
     def _turn_away(self) -> None:
         """Take one connection in, and close it: else it would be reported for ever."""
-        os.close(self._spare_fd)
+        self._give_up_spare()
         # Another thread may be faster to take the descriptor, or the peer to leave.
         with contextlib.suppress(OSError):
             self._sock.accept()[0].close()
-        self._spare_fd = os.open(os.devnull, os.O_RDONLY)
+        with contextlib.suppress(OSError):
+            self._spare_fd = os.open(os.devnull, os.O_RDONLY)
+
+    def _give_up_spare(self) -> None:
+        if self._spare_fd >= 0:
+            os.close(self._spare_fd)
+            self._spare_fd = -1
 
     def close(self) -> None:
         """Listen no longer."""
         self._sock.close()
-        os.close(self._spare_fd)
+        self._give_up_spare()
 
 
 def reserve(endpoint: str, key: str) -> socket.socket:

@@ -14,6 +14,7 @@ a full queue: longest queue drop (Suter, Lakshman, Stiliadis, Choudhury, 1998).
 from __future__ import annotations
 
 import heapq
+import math
 from collections import deque
 from itertools import count
 from typing import Final
@@ -38,6 +39,8 @@ TURN_S: Final = 0.001
 #: And no more than this: most clients have a few calls in flight at most, and those who have many
 #: have the better part of what a write and a read cost spared with these.
 MAX_TURN_ROWS: Final = 8.0
+#: More entries than a queue has ever had.
+_BEFORE_ALL: Final = 1 << 60
 MIN_RETRY_AFTER_S: Final = 0.05
 MAX_RETRY_AFTER_S: Final = 30.0
 
@@ -45,19 +48,27 @@ MAX_RETRY_AFTER_S: Final = 30.0
 class Line:
     """The waiting calls of one client."""
 
-    __slots__ = ("calls", "client", "is_listed", "turn_at", "waiting")
+    __slots__ = ("began_at", "calls", "client", "ends_at", "is_listed", "turn_at", "waiting")
 
-    def __init__(self, client: Client, turn_at: float) -> None:
+    def __init__(self, client: Client) -> None:
         self.client = client
         self.calls: deque[Call] = deque()
         self.waiting = 0
-        #: Its place among the lines: the rows that it was given, on the queue's own scale.
-        self.turn_at = turn_at
+        #: The rows that it was given, on the queue's own scale.
+        self.turn_at = -math.inf
+        #: The same when its turn began, which is its place among the lines, and when that ends.
+        self.began_at = -math.inf
+        self.ends_at = -math.inf
         #: It is in the heap of turns.
         self.is_listed = False
 
     def __repr__(self) -> str:
-        return f"<Line waiting={self.waiting} turn_at={self.turn_at}>"
+        return f"<Line waiting={self.waiting} began_at={self.began_at} turn_at={self.turn_at}>"
+
+    def begin_turn(self, turn_at: float, rows: float) -> None:
+        """The next turn begins at this place, and is so many rows."""
+        self.turn_at = self.began_at = turn_at
+        self.ends_at = turn_at + rows
 
     def newest(self) -> Call | None:
         """The call that came last, of those of which nothing has been given to a worker."""
@@ -86,8 +97,8 @@ class CallQueue:
         self._busy_s = 0.0
         self._busy_rows = 0.0
         self._lines: dict[Client, Line] = {}
-        #: Lines in the order of their turns: place, order of listing, line. A line's own place may
-        #: be later than its entry says; it is put right when it comes up.
+        #: Lines in the order of their turns: place, order of listing, line. A line's turn may be
+        #: over, or its own place later than its entry says; it is put right when it comes up.
         self._turns: list[tuple[float, int, Line]] = []
         self._order = count()
         #: Lines with a waiting call.
@@ -96,9 +107,6 @@ class CallQueue:
         self._turn_at = 0.0
         #: Rows of one turn.
         self._turn_rows = 1.0
-        #: Whose turn it is, and the place at which that ends.
-        self._served: Line | None = None
-        self._turn_ends_at = 0.0
 
     def __repr__(self) -> str:
         return (
@@ -152,10 +160,10 @@ class CallQueue:
         while (line := self._next_line()) is not None:
             call = self._take_from(line)
             if call is not None:
-                # Where nobody waits, nobody can have had more than others.
-                turn_at = line.turn_at if self.waiting else line.turn_at + 1.0
-                self._turn_at = max(self._turn_at, turn_at)
                 line.turn_at += 1.0
+                # Where nobody waits, nobody can have had more than others.
+                turn_at = line.began_at if self.waiting else line.turn_at
+                self._turn_at = max(self._turn_at, turn_at)
                 return call
         return None
 
@@ -163,18 +171,16 @@ class CallQueue:
         """The line whose turn goes on, or begins; None where nobody waits."""
         turns = self._turns
         while turns:
-            turn_at, _, line = turns[0]
+            began_at, _, line = turns[0]
             if not line.waiting:
                 heapq.heappop(turns)
                 line.is_listed = False
-            elif line is self._served and line.turn_at < self._turn_ends_at:
+                continue
+            if line.turn_at >= line.ends_at:
+                line.begin_turn(line.turn_at, self._turn_rows)
+            if began_at == line.began_at:
                 return line
-            elif turn_at < line.turn_at:
-                heapq.heapreplace(turns, (line.turn_at, next(self._order), line))
-            else:
-                self._served = line
-                self._turn_ends_at = turn_at + self._turn_rows
-                return line
+            heapq.heapreplace(turns, (line.began_at, next(self._order), line))
         return None
 
     def _take_from(self, line: Line) -> Call | None:
@@ -275,18 +281,23 @@ class CallQueue:
         if line is None:
             if len(self._lines) > 2 * self._active + MAX_IDLE_LINES:
                 self._sweep()
-            line = self._lines[client] = Line(client, self._turn_at)
+            line = self._lines[client] = Line(client)
         if not line.waiting:
             self._active += 1
-            # Who has had nothing for a while has no claim to all that it could have had, but does
-            # not wait for the turns of others when it has had less than one.
-            line.turn_at = max(line.turn_at, self._turn_at - (self._turn_rows - 1.0))
+            if line.ends_at <= self._turn_at:
+                # Who has had nothing for a while has no claim to all that it could have had.
+                line.begin_turn(max(line.turn_at, self._turn_at), self._turn_rows)
         if not line.is_listed:
             line.is_listed = True
-            heapq.heappush(self._turns, (line.turn_at, next(self._order), line))
+            heapq.heappush(self._turns, (line.began_at, self._entry_order(), line))
         line.waiting += 1
         self.waiting += 1
         return line
+
+    def _entry_order(self) -> int:
+        """Behind lines of the same place; before them where each of them may have several rows."""
+        order = next(self._order)
+        return order if self._turn_rows <= 1.0 else order - _BEFORE_ALL
 
     def _sweep(self) -> None:
         """Forget the lines without calls, and what they had more than others."""

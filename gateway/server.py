@@ -1,7 +1,7 @@
 """The gateway's shell: one loop over signals, clients and workers. It contains no policy.
 
 One thread, one poll. What arrives goes into the core, what the core commands goes out; the sockets
-are in `clients` and `link`.
+are in `clients` and `worker_port`.
 """
 
 from __future__ import annotations

@@ -26,10 +26,10 @@ from zeropool.shared.wire.kinds import Kind
 
 log = logging.getLogger("zeropool.gateway")
 
-#: A frozen worker is noticed after interval plus timeout: libzmq's thread answers for it, whatever
-#: its model does.
+#: A frozen worker is noticed when so many are not answered: libzmq's thread answers for it,
+#: whatever its model does.
 WORKER_PING_INTERVAL_S: Final = 0.5
-WORKER_PING_TIMEOUT_S: Final = 2.0
+WORKER_PINGS: Final = 4
 #: Answers to signs of life that a worker does not read: no worker asks for so many.
 MAX_UNREAD_BYTES: Final = 64 * 1024
 
@@ -103,8 +103,8 @@ class WorkerPort(Reception):
         for worker_id in list(self._links):
             self._forget_link(worker_id)
         self._link_epoll.close()
-        self._listener.close()
         unlink_ipc(self._endpoint)
+        self._listener.close()
         self._close()
 
     def step(self, ready: Container[int], now: float) -> None:
@@ -123,7 +123,7 @@ class WorkerPort(Reception):
         super().tick(now)
         if now >= self._ping_at and self._links:
             self._ping_at = now + WORKER_PING_INTERVAL_S
-            self._ask_for_life(now)
+            self._ask_for_life()
 
     # What workers say
 
@@ -133,7 +133,7 @@ class WorkerPort(Reception):
         hops = caller.peer.hops
         for place, payload in enumerate(payloads):
             if place in hops:
-                # Every message of the protocol is one frame.
+                # Every message of the protocol is one frame; an empty one before it does no harm.
                 core.dropped["worker_malformed"] += 1
                 continue
             if self._is_traced:
@@ -154,13 +154,9 @@ class WorkerPort(Reception):
         """Open a link to a worker."""
         try:
             link = Push(dial(endpoint))
-        except OSError as error:
-            about: dict[str, object] = {
-                "worker": worker_id,
-                "endpoint": endpoint,
-                "error": error.strerror or str(error),
-            }
-            self._report("worker_unreachable", "worker cannot be reached", about)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else ""
+            self._cannot_reach(worker_id, why or str(error))
             self._core.worker_disconnected(worker_id)
             return
         self._links[worker_id] = link
@@ -238,8 +234,12 @@ class WorkerPort(Reception):
             link.receive()
         except BlockingIOError:
             return
-        except (OSError, ProtocolError):
+        except OSError:
             # What it had goes to another.
+            self._lose(worker_id)
+            return
+        except ProtocolError as error:
+            self._cannot_reach(worker_id, str(error))
             self._lose(worker_id)
             return
         if link.outgoing.held_bytes:
@@ -247,15 +247,19 @@ class WorkerPort(Reception):
         if link.is_ready and not was_ready:
             self._core.worker_connected(worker_id, now)
 
-    def _ask_for_life(self, now: float) -> None:
+    def _ask_for_life(self) -> None:
         for worker_id, link in list(self._links.items()):
             if not link.is_ready:
                 # The core knows how long that may take.
                 continue
-            if link.is_silent(now, WORKER_PING_TIMEOUT_S):
+            if link.is_silent(WORKER_PINGS):
                 self._lose(worker_id)
             else:
                 self._owe_link(worker_id, link)
+
+    def _cannot_reach(self, worker_id: str, error: str) -> None:
+        about: dict[str, object] = {"worker": worker_id, "error": error}
+        self._report("worker_unreachable", "worker cannot be reached", about)
 
     def _lose(self, worker_id: str) -> None:
         self._forget_link(worker_id)

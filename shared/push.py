@@ -10,6 +10,7 @@ import socket
 from typing import Final
 
 from zeropool.shared import endpoints
+from zeropool.shared.errors import ProtocolError
 from zeropool.shared.sending import send
 from zeropool.shared.wire import zmtp
 from zeropool.shared.wire.dialer import Dialer
@@ -19,12 +20,18 @@ from zeropool.shared.wire.outgoing import Outgoing
 #: What comes is a greeting and signs of life.
 READ_BYTES: Final = 4096
 MAX_MESSAGE_BYTES: Final = 1024
+#: What the kernel is to hold of messages on ipc, where it allows so much: a batch of large results
+#: then leaves at once, and waits for its reader there. By default it is 208 KiB. On tcp, the kernel
+#: finds out by itself.
+SEND_BUFFER_BYTES: Final = 4 * 1024 * 1024
+#: Own answers that wait for a reader who asks for signs of life and takes none.
+MAX_UNREAD_BYTES: Final = 64 * 1024
 #: A larger frame is not copied to have its head before it.
 LARGE_BYTES: Final = 64 * 1024
 
 
 class Push:
-    """A connection, from the first try to its end. Times are monotonic seconds."""
+    """A connection, from the first try to its end."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -37,8 +44,10 @@ class Push:
         #: The kernel takes no more; the poll tells when it does. So it begins, until it is
         #: connected.
         self.is_full = True
-        #: Since when a sign of life is awaited; None while none is.
-        self.asked_at: float | None = None
+        #: How often in a row `is_silent` was asked since the last sign of life.
+        self.silences = 0
+        #: Own answers among what waits.
+        self._unread_bytes = 0
         self._speak()
 
     def __repr__(self) -> str:
@@ -55,14 +64,17 @@ class Push:
         Raises:
             BlockingIOError: nothing is there.
             OSError: the connection has ended, or could not be made.
-            ProtocolError: there is no PULL at the other end.
+            ProtocolError: there is no PULL at the other end, or one that reads no answers.
         """
         data = self.sock.recv(READ_BYTES)
         if not data:
             raise ConnectionResetError("the other end hung up")
-        self.asked_at = None
-        self.peer.receive(data)
+        self.silences = 0
+        if self.peer.receive(data):
+            raise ProtocolError("the server sent a message, which no PULL does")
         self._speak()
+        if self._unread_bytes > MAX_UNREAD_BYTES:
+            raise ProtocolError("the server asks for signs of life and does not read them")
 
     def add(self, message: bytes) -> None:
         """Put a message of one frame at the end of what is to be sent."""
@@ -80,20 +92,20 @@ class Push:
         """
         if send(self.sock, self.outgoing) and self.is_full:
             # Who takes something again is alive.
-            self.asked_at = None
+            self.silences = 0
         self.is_full = self.outgoing.held_bytes > 0
-
-    def is_silent(self, now: float, timeout_s: float) -> bool:
-        """Tell whether no sign of life has come for too long; ask for one if none is awaited.
-
-        Not to be called before what has come was taken: the reader may be late, and not the other.
-        """
-        if self.asked_at is not None:
-            return now - self.asked_at >= timeout_s
-        self.asked_at = now
         if not self.is_full:
+            self._unread_bytes = 0
+
+    def is_silent(self, most: int) -> bool:
+        """Ask for a sign of life; tell whether none has come since it was asked ``most`` times.
+
+        Times and not seconds: after a pause of this process, the other has had no time to answer.
+        """
+        self.silences += 1
+        if self.silences == 1 and not self.is_full:
             self.outgoing.add(zmtp.PING)
-        return False
+        return self.silences > most
 
     def close(self) -> None:
         """Hang up. What the kernel has not taken is lost."""
@@ -103,6 +115,7 @@ class Push:
     def _speak(self) -> None:
         for part in self.peer.replies:
             self.outgoing.add(part)
+            self._unread_bytes += len(part)
         self.peer.replies.clear()
 
 
@@ -117,15 +130,18 @@ def dial(endpoint: str) -> socket.socket:
     if isinstance(parsed, endpoints.Ipc):
         family, address = socket.AF_UNIX, parsed.path
     else:
-        # Numeric, so nothing is looked up.
+        # Numeric, so nothing is looked up. As bytes: a string is taken for a name first, and some
+        # zones of an address are no names.
         found = socket.getaddrinfo(
-            parsed.host, parsed.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+            parsed.host.encode(), parsed.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
         )
         family, address = found[0][0], found[0][4]
     sock = socket.socket(family)
     try:
         sock.setblocking(False)
-        if family != socket.AF_UNIX:
+        if family == socket.AF_UNIX:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        else:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.connect(address)
     except BlockingIOError:

@@ -6,7 +6,7 @@ worker then, libzmq's thread tells on the port for jobs.
 
 from __future__ import annotations
 
-import ipaddress
+import contextlib
 import math
 import os
 import select
@@ -22,18 +22,18 @@ from zeropool.shared import endpoints
 from zeropool.shared.backoff import Backoff
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.polling import poll_timeout_ms
-from zeropool.shared.push import Push, dial
+from zeropool.shared.push import SEND_BUFFER_BYTES, Push
 from zeropool.workers.monitor import monitor_event
 from zeropool.workers.poller import Poller
 
 RECONNECT_S: Final = 0.05
 LONGEST_RECONNECT_S: Final = 1.0
 HANDSHAKE_TIMEOUT_S: Final = 5.0
-#: A gateway's host that is frozen or cut off is noticed after interval plus timeout. Without, what
-#: is sent into a network that forgot the connection waits for TCP to give up: a quarter of an hour.
-#: Longer than the gateway's own, which is for redispatching.
+#: A gateway's host that is frozen or cut off is noticed when so many are not answered. Without,
+#: what is sent into a network that forgot the connection waits for TCP to give up: a quarter of an
+#: hour. Longer than the gateway's own, which is for redispatching.
 PING_INTERVAL_S: Final = 1.0
-PING_TIMEOUT_S: Final = 5.0
+MOST_PINGS: Final = 5
 #: A gateway that takes no more has so long to go on before the next batch, which may take any time.
 MAX_WAIT_S: Final = 0.25
 #: At the end, a gateway that has taken everything has so long to hang up.
@@ -51,10 +51,8 @@ class GatewayLink:
         self.number = number
         self.endpoint = endpoint
         self.push: Push | None = None
-        #: When to connect, while there is no connection; never while its name is looked up.
+        #: When to connect, while there is no connection; never while that is tried.
         self.connect_at = -math.inf
-        #: Until when a connection that is not ready has time to be.
-        self.ready_by = math.inf
         #: It was waited for in vain, and has not taken everything since.
         self.is_slow = False
         self.backoff = Backoff(RECONNECT_S, LONGEST_RECONNECT_S)
@@ -71,8 +69,11 @@ class GatewayLinks:
         self._by_fd: dict[int, GatewayLink] = {}
         #: Those that take no more at the moment.
         self._blocked: set[GatewayLink] = set()
-        #: What became of names: a connected socket, or none.
-        self._found: deque[tuple[GatewayLink, socket.socket | None]] = deque()
+        #: What became of tries: a connection that is ready, or none.
+        self._made: deque[tuple[GatewayLink, Push | None]] = deque()
+        #: Whoever tries may come to an end when nobody wants to know any more.
+        self._lock = threading.Lock()
+        self._is_closed = False
         self._ping_at = -math.inf
 
     def open(self, poller: Poller) -> None:
@@ -103,20 +104,19 @@ class GatewayLinks:
                 continue
             push = link.push
             if push is not None and events & ~select.EPOLLOUT:
-                was_ready = push.is_ready
                 self._hear(link, push, now)
-                if push.is_ready and not was_ready:
-                    link.ready_by = math.inf
-                    link.backoff.reset()
-                    came_up.append(link.number)
             if link.push is not None and events & select.EPOLLOUT:
                 self._send_on(link, link.push, now)
-        while self._found:
-            found, sock = self._found.popleft()
-            if sock is None:
-                found.connect_at = now + found.backoff.next_s()
-            else:
-                self._begin(found, sock, now)
+        while self._made:
+            link, made = self._made.popleft()
+            if made is None:
+                link.connect_at = now + link.backoff.next_s()
+                continue
+            link.backoff.reset()
+            link.push = made
+            self._by_fd[made.fd] = link
+            self._epoll.register(made.fd, _READABLE)
+            came_up.append(link.number)
         return came_up
 
     def next_deadline(self) -> float:
@@ -124,10 +124,7 @@ class GatewayLinks:
         deadline = math.inf
         for link in self._links:
             push = link.push
-            if push is None:
-                deadline = min(deadline, link.connect_at)
-            else:
-                deadline = min(deadline, self._ping_at if push.is_ready else link.ready_by)
+            deadline = min(deadline, link.connect_at if push is None else self._ping_at)
         return deadline
 
     def tick(self, now: float) -> None:
@@ -140,11 +137,8 @@ class GatewayLinks:
             if push is None:
                 if now >= link.connect_at:
                     self._connect(link, now)
-            elif not push.is_ready:
-                if now >= link.ready_by:
-                    self._lose(link, push, now)
             elif is_time_to_ping:
-                if push.is_silent(now, PING_TIMEOUT_S):
+                if push.is_silent(MOST_PINGS):
                     self._lose(link, push, now)
                 elif not push.is_full:
                     self._send_on(link, push, now)
@@ -153,7 +147,7 @@ class GatewayLinks:
         """Send a message; tell whether there is a connection to send it on."""
         link = self._links[number]
         push = link.push
-        if push is None or not push.is_ready:
+        if push is None:
             return False
         push.add(message)
         if not push.is_full:
@@ -164,11 +158,11 @@ class GatewayLinks:
         """Give gateways that take no more some time to go on, unless they had it before."""
         for link in list(self._blocked):
             push = link.push
-            if push is None or not push.is_ready or link.is_slow:
+            if push is None or link.is_slow:
                 continue
-            until = clock() + MAX_WAIT_S
-            self._send_until(link, push, until, clock)
-            link.is_slow = link in self._blocked
+            held_bytes = push.outgoing.held_bytes
+            self._send_until(link, push, clock() + MAX_WAIT_S, clock)
+            link.is_slow = push.is_full and push.outgoing.held_bytes == held_bytes
 
     def close(self, until: float, clock: Callable[[], float]) -> None:
         """Hang up, when gateways have taken what was sent, or have had until then."""
@@ -176,13 +170,17 @@ class GatewayLinks:
             push = link.push
             if push is None:
                 continue
-            if push.is_ready:
-                self._send_until(link, push, until, clock)
+            self._send_until(link, push, until, clock)
             if link.push is not None:
                 _say_farewell(push.sock, min(until, clock() + FAREWELL_S), clock)
                 push.close()
-        self._epoll.close()
-        os.close(self._wake_fd)
+        with self._lock:
+            self._is_closed = True
+            self._epoll.close()
+            os.close(self._wake_fd)
+        for _, made in self._made:
+            if made is not None:
+                made.close()
 
     def _send_until(
         self, link: GatewayLink, push: Push, until: float, clock: Callable[[], float]
@@ -223,36 +221,28 @@ class GatewayLinks:
     # Connections
 
     def _connect(self, link: GatewayLink, now: float) -> None:
-        parsed = endpoints.parse(link.endpoint)
-        if isinstance(parsed, endpoints.Tcp) and not _is_numeric(parsed.host):
-            # To look a name up may take seconds, which other gateways do not wait for.
-            link.connect_at = math.inf
-            threading.Thread(target=self._look_up, args=(link, parsed), daemon=True).start()
-            return
+        # A handshake takes several turns, and a name may take seconds to look up: the one would
+        # wait for batches, and batches for the other.
+        thread = threading.Thread(target=self._try, args=(link,), daemon=True)
+        link.connect_at = math.inf
         try:
-            sock = dial(link.endpoint)
-        except OSError:
+            thread.start()
+        except RuntimeError:
+            # The system has no more threads for us at the moment.
             link.connect_at = now + link.backoff.next_s()
-            return
-        self._begin(link, sock, now)
 
-    def _look_up(self, link: GatewayLink, parsed: endpoints.Tcp) -> None:
+    def _try(self, link: GatewayLink) -> None:
         # In a thread of its own.
-        sock: socket.socket | None = None
-        try:
-            sock = socket.create_connection((parsed.host, parsed.port), HANDSHAKE_TIMEOUT_S)
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError:
-            pass
-        self._found.append((link, sock))
-        os.eventfd_write(self._wake_fd, 1)
-
-    def _begin(self, link: GatewayLink, sock: socket.socket, now: float) -> None:
-        push = link.push = Push(sock)
-        link.ready_by = now + HANDSHAKE_TIMEOUT_S
-        self._by_fd[push.fd] = link
-        self._epoll.register(push.fd, _BOTH)
+        made: Push | None = None
+        # Where nobody is there, or no gateway, or the name is none, it is tried again.
+        with contextlib.suppress(OSError, ValueError, ProtocolError):
+            made = connected(link.endpoint)
+        with self._lock:
+            if not self._is_closed:
+                self._made.append((link, made))
+                os.eventfd_write(self._wake_fd, 1)
+            elif made is not None:
+                made.close()
 
     def _lose(self, link: GatewayLink, push: Push, now: float) -> None:
         """The connection is gone, and all that was not sent with it."""
@@ -265,12 +255,36 @@ class GatewayLinks:
         link.connect_at = now + link.backoff.next_s()
 
 
-def _is_numeric(host: str) -> bool:
+def connected(endpoint: str) -> Push:
+    """A connection that is ready, and whose socket does not block from here on.
+
+    Raises:
+        OSError: there is none, or not in time.
+        ProtocolError: no gateway is there.
+        ValueError: the host is no name.
+    """
+    parsed = endpoints.parse(endpoint)
+    if isinstance(parsed, endpoints.Ipc):
+        sock = socket.socket(socket.AF_UNIX)
+    else:
+        sock = socket.create_connection((parsed.host, parsed.port), HANDSHAKE_TIMEOUT_S)
     try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+        sock.settimeout(HANDSHAKE_TIMEOUT_S)
+        if isinstance(parsed, endpoints.Ipc):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            sock.connect(parsed.path)
+        else:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        push = Push(sock)
+        while not push.is_ready:
+            push.send()
+            push.receive()
+        push.send()
+        sock.setblocking(False)
+    except (OSError, ProtocolError):
+        sock.close()
+        raise
+    return push
 
 
 def _say_farewell(sock: socket.socket, until: float, clock: Callable[[], float]) -> None:

@@ -46,6 +46,7 @@ MIN_PIECE_BYTES: Final = 16 * 1024
 #: After its name, a PING has two bytes of time to live, and what the PONG repeats.
 _PING, _PONG = b"\x04PING", b"\x04PONG"
 _PING_CONTEXT_AT: Final = len(_PING) + 2
+_PING_CONTEXT_END: Final = _PING_CONTEXT_AT + 16
 _ERROR: Final = b"\x05ERROR"
 READY: Final = b"\x05READY"
 _SOCKET_TYPE: Final = b"\x0bSocket-Type"
@@ -112,7 +113,7 @@ def answer_to(command: bytes) -> bytes:
         ProtocolError: the peer refuses the connection.
     """
     if command.startswith(_PING):
-        return frame(_PONG + command[_PING_CONTEXT_AT:], COMMAND)
+        return frame(_PONG + command[_PING_CONTEXT_AT:_PING_CONTEXT_END], COMMAND)
     if command.startswith(_ERROR):
         at = len(_ERROR) + 1
         reason = command[at:].decode("utf-8", "replace")
@@ -270,5 +271,8 @@ class Frames:
             self.hops[place] = self._earlier[:-1]
             self._earlier = []
         else:
+            if self._earlier[0]:
+                # No delimiter: it leads nowhere, but has no place in a message of one frame.
+                self.hops[place] = []
             self._earlier.clear()
         self._earlier_bytes = 0

@@ -82,7 +82,10 @@ BAD_ENDPOINTS = [
     "tcp://127.0.0.1:0",
     "ipc://" + "x" * 300,
     "tcp://*:4000",
+    "ftp://127.0.0.1:21",
 ]
+#: Numeric, but of no network here.
+NOWHERE = ["tcp://[fe80::1%a..b]:5555", f"tcp://[fe80::1%{'z' * 70}]:5555"]
 
 
 def test_thousands_of_impossible_endpoints_cost_nothing(service, impostor):
@@ -93,12 +96,20 @@ def test_thousands_of_impossible_endpoints_cost_nothing(service, impostor):
         for _ in range(500):
             for endpoint in BAD_ENDPOINTS:
                 impostor(endpoint)
-        wait_until(lambda: drops(dealer)["register_endpoint"] == 4000, "all are refused")
+        wait_until(lambda: drops(dealer)["register_endpoint"] == 4500, "all are refused")
         assert gateway.num_fds() <= before + 1
         assert dealer.ask("echo_predict", 2) == ("OK", [2])
         _, (models,) = dealer.ask("get_models")
     assert [model["qualified_name"] for model in models] == ["echo"]
     assert service.output.count("worker refused") < 100
+
+
+def test_endpoints_of_no_network_are_told_of_and_cost_nothing(service, impostor):
+    with RawDealer(service.endpoint) as dealer:
+        for endpoint in NOWHERE:
+            impostor(endpoint)
+        wait_until(lambda: drops(dealer)["worker_unreachable"] == len(NOWHERE), "both are told of")
+        assert dealer.ask("echo_predict", 2) == ("OK", [2])
 
 
 def test_workers_that_never_answer_are_bounded_and_forgotten(service, impostor):

@@ -291,7 +291,27 @@ def test_who_has_had_less_than_a_turn_waits_for_nobodys_turn(large):
     assert popped(large, 20) == "polite" + "a" * 8 + "b" * 8 + "a" * 3
     come(large, "polite")
 
-    assert popped(large, 2) == "polite" + "b"
+    assert popped(large, 7) == "polite" + "a" * 5 + "b"
+
+
+@pytest.mark.parametrize("others", [1, 4, 16, 64])
+@pytest.mark.parametrize("names", ["same", "new"])
+def test_one_that_seldom_calls_waits_for_a_turn_at_most_however_many_others_ask(others, names):
+    queue = CallQueue(model_info(max_queue=100_000))
+    queue.observe(100, 100 * CHEAP_S)
+    for number in range(others):
+        come(queue, f"other{number}", 40)
+    for call in range(100):
+        # Less than its share; at first, until all have had their turn.
+        for _ in range(others + call % 13 if call else others * int(MAX_TURN_ROWS)):
+            come(queue, client_of(queue.pop()))
+        name = "polite" if names == "same" else f"polite{call}"
+        come(queue, name)
+        waited = 0
+        while (served := client_of(queue.pop())) != name:
+            come(queue, served)
+            waited += 1
+        assert waited <= MAX_TURN_ROWS
 
 
 def test_who_comes_and_goes_gets_no_more_than_its_share(large):

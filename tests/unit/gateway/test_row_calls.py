@@ -11,7 +11,7 @@ from gateway_world import (
     take_all,
 )
 
-from zeropool.gateway.row_calls import STREAM_WINDOW_ROWS
+from zeropool.gateway.row_calls import STREAM_WINDOW_BYTES, STREAM_WINDOW_ROWS
 from zeropool.shared.errors import Overloaded
 from zeropool.shared.jobs import Outcome, Result
 
@@ -127,12 +127,15 @@ def test_items_that_wait_for_credit_keep_the_window_closed(session, channel, gra
     assert not call.waits_for_caller
 
 
-def test_large_items_close_the_window_by_their_bytes(session, channel, grant, monkeypatch):
-    monkeypatch.setattr("zeropool.gateway.row_calls.STREAM_WINDOW_BYTES", 100)
-    call = stream(channel, list(range(20)), task_rows=2)
-    while call.has_work:
-        answer(call, call.take(channel.backlog + 1), session)
-    assert 100 <= call.held_bytes - len(pack([list(range(20))])) < 300
+def test_large_items_close_the_window_by_their_bytes(session, channel, grant):
+    call = stream(channel, list(range(20)), task_rows=2, max_reply_bytes=STREAM_WINDOW_BYTES)
+    large = pack({"index": 0, "prediction": "x" * (STREAM_WINDOW_BYTES // 4)})
+    for number in range(1, 21):
+        if not call.has_work:
+            break
+        result = Result(number, 1, Outcome.OK, b"", [large] * 2)
+        call.answered(call.take(number), result, session, 0.0)
+    assert STREAM_WINDOW_BYTES <= call.held_bytes < 2 * STREAM_WINDOW_BYTES
     grant(call, 100)
     assert call.has_work
 

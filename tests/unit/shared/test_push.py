@@ -6,9 +6,10 @@ import socket
 import pytest
 
 from zeropool.shared.errors import ProtocolError
-from zeropool.shared.push import LARGE_BYTES, Push, dial
+from zeropool.shared.push import LARGE_BYTES, MAX_UNREAD_BYTES, Push, dial
 from zeropool.shared.wire.answerer import Answerer
 from zeropool.shared.wire.kinds import Kind
+from zeropool.shared.wire.zmtp import COMMAND, PING, frame
 
 MAX_MESSAGE_BYTES = 100_000_000
 
@@ -112,42 +113,69 @@ def test_what_the_kernel_does_not_take_waits(push, pull):
 
 
 def test_a_reader_that_answers_is_alive(push, pull):
-    assert not push.is_silent(10.0, 2.0)
-    assert push.asked_at == 10.0
-    push.send()
-    pull.take()
-    push.receive()
-
-    assert push.asked_at is None
-    assert not push.is_silent(12.0, 2.0)
+    for _ in range(5):
+        assert not push.is_silent(1)
+        push.send()
+        pull.take()
+        push.receive()
 
 
-def test_a_reader_that_does_not_answer_is_silent_after_the_timeout(push):
-    assert not push.is_silent(10.0, 2.0)
-    push.send()
-    assert not push.is_silent(11.9, 2.0)
-    assert push.is_silent(12.0, 2.0)
+def test_a_reader_that_does_not_answer_is_silent_after_so_many_questions(push):
+    assert [push.is_silent(2) for _ in range(4)] == [False, False, True, True]
+    # It was asked once.
+    assert push.outgoing.held_bytes == len(PING)
 
 
 def test_a_reader_that_takes_a_long_message_is_alive_and_is_asked_behind_it(push, pull):
     push.add(b"z" * 5_000_000)
     push.send()
-    assert not push.is_silent(10.0, 2.0)
+    assert not push.is_silent(1)
     waiting_bytes = push.outgoing.held_bytes
     pull.take()
     push.send()
 
     assert push.outgoing.held_bytes < waiting_bytes
-    assert push.asked_at is None
+    assert not push.is_silent(1)
 
 
 def test_a_reader_that_takes_nothing_more_of_a_long_message_is_silent(push):
     push.add(b"z" * 5_000_000)
     push.send()
-    assert not push.is_silent(10.0, 2.0)
+    assert not push.is_silent(1)
     push.send()
 
-    assert push.is_silent(12.0, 2.0)
+    assert push.is_silent(1)
+
+
+def test_a_reader_that_asks_for_signs_of_life_and_reads_none_is_no_reader(push, ends):
+    push.add(b"z" * 5_000_000)
+    push.send()
+    ping = frame(b"\x04PING\0\0" + b"c" * 16, COMMAND)
+    complaint = ""
+    while not complaint:
+        ends[1].sendall(ping * 100)
+        try:
+            push.receive()
+        except ProtocolError as error:
+            complaint = str(error)
+    assert complaint == "the server asks for signs of life and does not read them"
+    assert push.outgoing.held_bytes < 5_000_000 + 2 * MAX_UNREAD_BYTES
+
+
+def test_a_reader_may_ask_for_signs_of_life_as_often_as_it_likes_if_it_reads_them(push, pull):
+    ping = frame(b"\x04PING\0\0" + b"c" * 16, COMMAND)
+    for _ in range(200):
+        pull.sock.sendall(ping * 100)
+        push.receive()
+        push.send()
+        pull.take()
+
+
+def test_a_reader_that_sends_messages_is_none(push, ends):
+    ends[1].sendall(frame(b"hello"))
+
+    with pytest.raises(ProtocolError, match="the server sent a message, which no PULL does"):
+        push.receive()
 
 
 def test_the_end_of_the_connection_is_an_error(push, ends):
@@ -194,7 +222,15 @@ def test_it_dials_tcp_and_ipc(tmp_path):
                 dial(f"ipc://{path}")
 
 
-@pytest.mark.parametrize("endpoint", ["ipc:///nowhere/at/all", "tcp://a.name.example:4000"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "ipc:///nowhere/at/all",
+        "tcp://a.name.example:4000",
+        "tcp://[fe80::1%a..b]:4000",
+        f"tcp://[fe80::1%{'z' * 70}]:4000",
+    ],
+)
 def test_what_cannot_be_dialled_is_an_error(endpoint):
-    with pytest.raises(OSError, match=r"No such file|Name or service|not known"):
+    with pytest.raises(OSError, match=r"No such file|Name or service|not known|not supported"):
         dial(endpoint)

@@ -3,18 +3,19 @@
 import contextlib
 import math
 import socket
+import threading
 import time
 
 import pytest
 
 from zeropool.shared.wire.answerer import Answerer
 from zeropool.shared.wire.kinds import Kind
+from zeropool.shared.wire.zmtp import GREETING, ready_command
 from zeropool.workers.link import (
-    HANDSHAKE_TIMEOUT_S,
     LONGEST_RECONNECT_S,
     MAX_WAIT_S,
+    MOST_PINGS,
     PING_INTERVAL_S,
-    PING_TIMEOUT_S,
     GatewayLinks,
 )
 from zeropool.workers.poller import Poller
@@ -53,10 +54,14 @@ class Gateway:
         self.sock = None
 
     def accept(self):
+        """Shake hands with whoever connects."""
         self.sock, _ = self.server.accept()
         self.sock.settimeout(WAIT_MS / 1000)
         self.peer = Answerer(Kind.PULL, 100_000_000)
         self._speak()
+        while not self.peer.is_ready:
+            self.peer.receive(self.sock.recv(1_000))
+            self._speak()
 
     def _speak(self):
         for part in self.peer.replies:
@@ -121,11 +126,7 @@ class Rig:
         """Connect to a gateway, which accepts."""
         self.links.tick(self.clock.now)
         gateway.accept()
-        came_up = []
-        while not came_up:
-            came_up = self.step()
-            gateway.take_what_is_there()
-        return came_up
+        return self.step()
 
     def lose(self, number=0):
         """Step until the connection is known to have ended."""
@@ -184,23 +185,12 @@ def test_a_gateway_that_is_not_there_is_tried_again_and_again_in_longer_and_long
         waits = []
         for _ in range(8):
             rig.links.tick(rig.clock.now)
-            if rig.links.next_deadline() > rig.clock.now + LONGEST_RECONNECT_S:
-                # On its way still; it hears of the refusal now.
-                rig.step()
+            assert rig.step() == []
             waits.append(rig.links.next_deadline() - rig.clock.now)
             rig.clock.now = rig.links.next_deadline()
 
     assert 0.05 <= waits[0] <= 0.1
     assert 0.9 <= waits[-1] <= LONGEST_RECONNECT_S
-
-
-def test_a_gateway_that_does_not_shake_hands_is_given_up_after_a_while(rig, gateway):
-    rig.links.tick(rig.clock.now)
-    gateway.server.accept()[0].close()
-    rig.links.tick(rig.clock.now + HANDSHAKE_TIMEOUT_S - 0.1)
-    rig.links.tick(rig.clock.now + HANDSHAKE_TIMEOUT_S)
-
-    assert rig.links.next_deadline() <= rig.clock.now + HANDSHAKE_TIMEOUT_S + 0.1
 
 
 def test_a_gateway_is_found_by_its_name(gateway):
@@ -210,8 +200,9 @@ def test_a_gateway_is_found_by_its_name(gateway):
         assert gateway.take() == [b"hello"]
 
 
-def test_a_name_that_nobody_has_is_looked_up_again_later():
-    with contextlib.closing(Rig("tcp://a.name.invalid:4000")) as rig:
+@pytest.mark.parametrize("name", ["a.name.invalid", "a..name"])
+def test_a_name_that_nobody_has_is_looked_up_again_later(name):
+    with contextlib.closing(Rig(f"tcp://{name}:4000")) as rig:
         rig.links.tick(rig.clock.now)
         assert rig.links.next_deadline() == math.inf
         assert rig.step() == []
@@ -230,13 +221,10 @@ def test_a_gateway_that_answers_signs_of_life_is_kept(rig, gateway):
     assert rig.links.send(0, b"", rig.clock.now)
 
 
-def test_a_frozen_gateway_is_hung_up_on_after_the_timeout(rig, gateway):
+def test_a_frozen_gateway_is_hung_up_on_when_so_many_signs_of_life_are_missing(rig, gateway):
     rig.come_up(gateway)
-    rig.clock.now += PING_INTERVAL_S
-    rig.links.tick(rig.clock.now)
-    asked_at = rig.clock.now
-    while rig.clock.now - asked_at < PING_TIMEOUT_S - PING_INTERVAL_S / 2:
-        rig.clock.now += PING_INTERVAL_S / 2
+    for _ in range(MOST_PINGS):
+        rig.clock.now += PING_INTERVAL_S
         rig.links.tick(rig.clock.now)
         assert rig.links.send(0, b"", rig.clock.now)
     rig.clock.now += PING_INTERVAL_S
@@ -246,17 +234,42 @@ def test_a_frozen_gateway_is_hung_up_on_after_the_timeout(rig, gateway):
     assert gateway.is_left()
 
 
-def test_a_gateway_that_takes_no_more_is_waited_for_once(rig, gateway):
+def test_a_pause_of_the_worker_is_no_silence_of_the_gateway(rig, gateway):
+    rig.come_up(gateway)
+    for _ in range(MOST_PINGS):
+        rig.clock.now += 100 * PING_INTERVAL_S
+        rig.links.tick(rig.clock.now)
+
+    assert rig.links.send(0, b"", rig.clock.now)
+
+
+def test_a_gateway_that_takes_little_at_a_time_is_waited_for_again(rig, gateway):
+    rig.come_up(gateway)
+    rig.links.send(0, 4 * LARGE, rig.clock.now)
+    waits_s = []
+    for _ in range(2):
+        gateway.take_what_is_there()
+        rig.clock.stop()
+        began_at = rig.clock.now
+        rig.links.wait(rig.clock)
+        waits_s.append(rig.clock.now - began_at)
+
+    assert min(waits_s) >= MAX_WAIT_S
+
+
+def test_a_gateway_that_takes_no_more_is_waited_for_until_that_is_known(rig, gateway):
     rig.come_up(gateway)
     rig.links.send(0, LARGE, rig.clock.now)
-    began_at = rig.clock.now
-    rig.links.wait(rig.clock)
-    assert rig.clock.now - began_at >= MAX_WAIT_S
-    rig.clock.stop()
-    again_at = rig.clock.now
-    rig.links.wait(rig.clock)
+    waits_s = []
+    # The kernel of the other end may make more room once or twice.
+    while not waits_s or waits_s[-1]:
+        rig.clock.stop()
+        began_at = rig.clock.now
+        rig.links.wait(rig.clock)
+        waits_s.append(rig.clock.now - began_at)
 
-    assert rig.clock.now == again_at
+    assert len(waits_s) < 5
+    assert waits_s[0] >= MAX_WAIT_S
     assert rig.links.is_blocked
 
 
@@ -272,12 +285,32 @@ def test_at_the_end_what_was_sent_arrives(rig, gateway):
     rig.links.open(rig.poller)
 
 
-def test_a_port_of_something_else_is_no_gateway(gateway):
-    with contextlib.closing(Rig(gateway.endpoint)) as rig:
-        rig.links.tick(rig.clock.now)
-        gateway.sock, _ = gateway.server.accept()
-        gateway.sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        while rig.links.next_deadline() > rig.clock.now + LONGEST_RECONNECT_S:
-            rig.step()
+def test_a_port_of_something_else_is_no_gateway(rig, gateway):
+    rig.links.tick(rig.clock.now)
+    gateway.sock, _ = gateway.server.accept()
+    gateway.sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
+    assert rig.step() == []
+    assert gateway.is_left()
+    assert rig.links.next_deadline() <= rig.clock.now + 0.1
+
+
+def test_a_try_that_ends_after_the_worker_is_closed_at_once(gateway):
+    rig = Rig(gateway.endpoint)
+    rig.links.tick(rig.clock.now)
+    sock, _ = gateway.server.accept()
+    rig.close()
+    with sock:
+        sock.sendall(GREETING + ready_command(b"PULL"))
+        gateway.sock = sock
         assert gateway.is_left()
+
+
+def test_without_a_thread_it_is_tried_later(rig, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    rig.links.tick(rig.clock.now)
+
+    assert rig.clock.now < rig.links.next_deadline() <= rig.clock.now + 0.1
