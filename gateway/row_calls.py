@@ -19,6 +19,9 @@ from zeropool.shared.jobs import Kind, Result, RowError
 from zeropool.shared.wire.channel import State
 from zeropool.shared.wire.session import Session
 
+#: Rows of a batch's tasks until the first of them is answered: rows of one kind may cost a thousand
+#: times what those of another do (`predict_columns`), by which the pace was learnt.
+FIRST_TASK_ROWS: Final = 1_024
 #: Rows that a stream may have with workers or waiting for its caller's credit. Python and Node
 #: clients grant 100 at a time; this keeps workers busy while the next grant is on its way.
 STREAM_WINDOW_ROWS: Final = 256
@@ -53,9 +56,12 @@ class _Rows(Call):
         return self._rows.left > 0
 
     def _fresh(self, job_id: int) -> Task:
-        count = min(self._task_rows(), self._rows.left)
+        count = min(self._most_rows(), self._rows.left)
         first_index = self._rows.total - self._rows.left
         return Task(job_id, self, self._kind, self._rows.next_rows(count), count, first_index)
+
+    def _most_rows(self) -> int:
+        return self._task_rows()
 
     def _forget(self) -> None:
         self._rows.discard()
@@ -103,6 +109,10 @@ class Batch(_Rows):
         )
         self.end()
         session.answer(self.channel, value)
+
+    def _most_rows(self) -> int:
+        rows = self._task_rows()
+        return rows if self._bodies else min(rows, FIRST_TASK_ROWS)
 
     def _forget(self) -> None:
         super()._forget()

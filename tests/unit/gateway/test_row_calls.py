@@ -11,7 +11,7 @@ from gateway_world import (
     take_all,
 )
 
-from zeropool.gateway.row_calls import STREAM_WINDOW_BYTES, STREAM_WINDOW_ROWS
+from zeropool.gateway.row_calls import FIRST_TASK_ROWS, STREAM_WINDOW_BYTES, STREAM_WINDOW_ROWS
 from zeropool.shared.errors import Overloaded
 from zeropool.shared.jobs import Outcome, Result
 
@@ -29,6 +29,16 @@ def test_a_batch_is_put_together_in_the_order_of_its_rows(session, channel):
     reply = {"predictions": [2, None, 6, 8, None], "errors": errors}
     assert sent(session) == [("OK", [reply])]
     assert call.is_over
+
+
+def test_the_first_tasks_of_a_batch_are_small_until_it_is_known_what_its_rows_cost(
+    session, channel
+):
+    call = batch(channel, list(range(10_000)), task_rows=5_000, max_reply_bytes=1_000_000)
+    first, second = call.take(1), call.take(2)
+    assert first.rows == second.rows == FIRST_TASK_ROWS
+    answer(call, first, session)
+    assert call.take(3).rows == 5_000
 
 
 def test_a_batch_over_no_rows_is_answered_at_once(session, channel):
