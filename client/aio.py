@@ -141,11 +141,7 @@ class AsyncClient:
         # The machinery of copying and the like asks for names that no server has.
         if method.startswith("__"):
             raise AttributeError(method)
-
-        call = partial(self, method)
-        # The next time it is there, and nobody asks here.
-        self.__dict__[method] = call
-        return call
+        return partial(self, method)
 
     async def __call__(
         self,

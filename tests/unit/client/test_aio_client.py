@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import copy
 import functools
 import gc
 import inspect
 import itertools
 import socket
 import time
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -131,6 +133,33 @@ async def test_the_server_may_listen_on_a_socket_in_the_file_system(tmp_path):
 def test_what_is_no_endpoint_is_refused_at_once(endpoint):
     with pytest.raises(Exception, match="expected"):
         AsyncClient(endpoint)
+
+
+# Attributes
+
+
+def test_a_method_of_a_copied_client_is_the_copys():
+    client = AsyncClient("tcp://127.0.0.1:1")
+    assert client.echo.func is client
+    copied = copy.copy(client)
+
+    assert copied.echo.func is copied
+    assert client.echo.func is client
+
+
+def test_asking_for_a_method_leaves_nothing_behind():
+    client = AsyncClient("tcp://127.0.0.1:1")
+    names = set(vars(client))
+    assert hasattr(client, "echo")
+    assert set(vars(client)) == names
+
+    gone = weakref.ref(client)
+    gc.disable()
+    try:
+        del client
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 # Errors
