@@ -21,6 +21,7 @@ from zeropool.client.batch import BatchOptions, batch_of
 from zeropool.client.call import Call
 from zeropool.client.core import Core
 from zeropool.client.foreign import ENCODER
+from zeropool.client.given import count, seconds_or_none
 from zeropool.client.making import Manner
 from zeropool.client.many import Many, ManyOptions, many_of
 from zeropool.client.outcomes import Ended
@@ -61,8 +62,8 @@ class AsyncClient:
     ) -> None:
         self._endpoints: list[str] = []
         self._manner = Manner(timeout, retry)
-        self._heartbeat_s = heartbeat
-        self._is_passive = passive_heartbeat
+        self._heartbeat_s = seconds_or_none(heartbeat)
+        self._is_passive = bool(passive_heartbeat)
         self._is_closed = False
         self._core: Core | None = None
         self._wires: Wires | None = None
@@ -110,7 +111,7 @@ class AsyncClient:
     async def wait_connected(self, timeout_s: float) -> bool:
         """Wait until a server is there; False when none is after ``timeout_s`` seconds."""
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(seconds_or_none(timeout_s)):
                 await self._opened().connected()
         except TimeoutError:
             return False
@@ -141,11 +142,7 @@ class AsyncClient:
         # The machinery of copying and the like asks for names that no server has.
         if method.startswith("__"):
             raise AttributeError(method)
-
-        call = partial(self, method)
-        # The next time it is there, and nobody asks here.
-        self.__dict__[method] = call
-        return call
+        return partial(self, method)
 
     async def __call__(
         self,
@@ -168,13 +165,15 @@ class AsyncClient:
             zerorpc.LostRemote: the server fell silent, or the connection to it broke.
             Overloaded: too many calls wait for a server already.
             ClientClosed: the client is closed.
-            TypeError, OverflowError, UnicodeEncodeError: an argument has no MessagePack form.
+            TypeError, OverflowError, UnicodeEncodeError: an argument has no MessagePack form, or an
+                option is none.
         """
         wires = self._opened()
         manner = self._manner
-        timeout_s = manner.timeout_s if timeout is UNSET else timeout
+        timeout_s = manner.timeout_s if timeout is UNSET else seconds_or_none(timeout)
+        own_slots = count(slots)
         call = wires.begin(method, ENCODER.encode(args), timeout_s, manner.retry)
-        call.slots = slots
+        call.slots = own_slots
         try:
             await call.owner
         except asyncio.CancelledError:

@@ -127,6 +127,8 @@ class Wires:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
         self._is_flush_due = False
+        #: The flush that is due comes after what lies in the sockets now.
+        self._is_reading_first = False
         self._soon: asyncio.Handle | None = None
         #: Who waits for a server to be there.
         self._waiters: set[asyncio.Future[None]] = set()
@@ -157,18 +159,11 @@ class Wires:
             Overloaded: too much waits for a server already.
         """
         core = self._core
-        is_stale = False
-        for link in core.links:
-            is_stale |= core.is_stale(link, now)
-        core.submit(call, now)
+        has_rested = core.submit(call, now)
         if core.wake_at < self._timer_at:
             self._arm(now)
-        if is_stale:
-            # News of the connection's end come first.
-            if self._soon is not None:
-                self._soon.cancel()
-            self._is_flush_due = True
-            self._after_reading(self.flush)
+        if has_rested:
+            self._flush_after_reading()
         elif self._is_flush_due:
             return
         elif call.link is not None and len(call.link.calls) == 1:
@@ -253,7 +248,7 @@ class Wires:
 
     def flush(self) -> None:
         """Do what the core says, and send what there is to send."""
-        self._is_flush_due = False
+        self._is_flush_due = self._is_reading_first = False
         core = self._core
         for command in core.take_commands():
             if isinstance(command, Connect):
@@ -272,6 +267,15 @@ class Wires:
         if not self._is_flush_due:
             self._is_flush_due = True
             self._soon = self.loop.call_soon(self.flush)
+
+    def _flush_after_reading(self) -> None:
+        """News of a connection's end come before what would be sent there."""
+        if self._is_reading_first:
+            return
+        if self._soon is not None:
+            self._soon.cancel()
+        self._is_flush_due = self._is_reading_first = True
+        self._after_reading(self.flush)
 
     def _connect(self, link: Link) -> None:
         wire = Wire(self, link)

@@ -192,8 +192,8 @@ class Core:
 
     # Calls
 
-    def submit(self, call: Call, now: float) -> None:
-        """Take a call.
+    def submit(self, call: Call, now: float) -> bool:
+        """Take a call; tell whether its connection has rested, as `is_stale` does.
 
         Raises:
             Overloaded: too much waits for a server already.
@@ -209,8 +209,10 @@ class Core:
         self._wake_by(self._vigil.due_at)
         if link is None:
             self._wait(call, now)
-        else:
-            link.send(call, now)
+            return False
+        has_rested = self.is_stale(link, now)
+        link.send(call, now)
+        return has_rested
 
     def read(self, call: Call) -> None:
         """The reader of a stream wants more."""

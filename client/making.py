@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from zeropool.client.call import Call
+from zeropool.client.given import seconds_or_none
 from zeropool.client.outcomes import Answered
 from zeropool.client.results import failure_of, value_of
 from zeropool.client.retry import RetryPolicy, Tries
@@ -57,13 +58,20 @@ class Maker:
 
 
 class Manner:
-    """How a client makes its calls, where a call does not say otherwise."""
+    """How a client makes its calls, where a call does not say otherwise.
 
-    def __init__(self, timeout_s: float | None, retry: RetryPolicy | None) -> None:
-        self.timeout_s = timeout_s
+    Timeouts are as users give them: seconds as a number of any kind, or None.
+    """
+
+    def __init__(self, timeout: object, retry: RetryPolicy | None) -> None:
+        self.timeout_s = seconds_or_none(timeout)
         self.retry = retry
 
-    def maker(self, method: str, timeout: float | msgspec.UnsetType | None) -> Maker:
-        """For calls of one method."""
-        timeout_s = self.timeout_s if timeout is msgspec.UNSET else timeout
+    def maker(self, method: str, timeout: object) -> Maker:
+        """For calls of one method; UNSET: with the client's timeout.
+
+        Raises:
+            TypeError: the timeout is none.
+        """
+        timeout_s = self.timeout_s if timeout is msgspec.UNSET else seconds_or_none(timeout)
         return Maker(method, timeout_s, self.retry)

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from zeropool.client.call import Call
+from zeropool.client.given import count
 from zeropool.client.making import Maker, Manner
 from zeropool.client.tables import each_of
 from zeropool.client.window import Order, Window
@@ -159,7 +160,7 @@ def many_of(  # noqa: PLR0913 - as `ManyOptions`
     return Many(
         each_of(rows, columns),
         manner.maker(model + CALL_SUFFIX, timeout),
-        Window(window, order),
+        Window(count(window), order),
         progress,
         total=len(rows) if isinstance(rows, Sized) else None,
         is_raising=is_raised(errors),

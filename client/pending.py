@@ -10,6 +10,7 @@ from typing import Any
 
 from zeropool.client.call import Call
 from zeropool.client.crew import Crew
+from zeropool.client.given import seconds
 from zeropool.client.results import value_of
 from zeropool.client.seats import Owner
 from zeropool.client.stream import Stream
@@ -62,7 +63,7 @@ class Pending:
         if timeout is None:
             return self._crew.wait(self._call)
         if timeout > 0.0:
-            return self._crew.wait(self._call, time.monotonic() + timeout)
+            return self._crew.wait(self._call, time.monotonic() + seconds(timeout))
         self._crew.look()
         return self._call.has_news
 
@@ -124,7 +125,8 @@ class Gathering:
         if not len(self):
             raise LookupError("no call is awaited")
         if not self._answered:
-            self._crew.wait(self, math.inf if timeout is None else time.monotonic() + timeout)
+            until = math.inf if timeout is None else time.monotonic() + seconds(timeout)
+            self._crew.wait(self, until)
         if not self._answered:
             raise TimeoutError(f"none of {len(self)} calls is answered yet")
         return self._answered.popleft()

@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 
 import msgspec
 
+from zeropool.client.given import seconds
 from zeropool.shared.errors import Draining, Overloaded, WorkerLost
 from zeropool.shared.methods import model_of
 from zeropool.shared.wire.records import RemoteFailure
@@ -58,7 +59,7 @@ class Tries:
     def __init__(self, policy: RetryPolicy, deadline: float = math.inf) -> None:
         from zeropool.shared.backoff import Backoff  # noqa: PLC0415 - tenacity loads asyncio
 
-        self._backoff = Backoff(policy.first_wait_s, policy.longest_wait_s)
+        self._backoff = Backoff(seconds(policy.first_wait_s), seconds(policy.longest_wait_s))
         self._deadline = deadline
         self._lost_workers = 0
 

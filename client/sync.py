@@ -17,6 +17,7 @@ from zeropool.client.core import Core
 from zeropool.client.crew import Crew
 from zeropool.client.flight import Flight
 from zeropool.client.foreign import ENCODER
+from zeropool.client.given import count, seconds, seconds_or_none
 from zeropool.client.making import Manner, make_call
 from zeropool.client.many import Many, ManyOptions, many_of
 from zeropool.client.pending import Gathering, Pending
@@ -69,9 +70,11 @@ class Client:
         heartbeat_s: float | None = BEAT_INTERVAL_S,
         retry: RetryPolicy | None = None,
     ) -> None:
-        self._timeout_s = timeout if timeout_s == DEFAULT_TIMEOUT_S else timeout_s
-        self._heartbeat_s = heartbeat if heartbeat_s == BEAT_INTERVAL_S else heartbeat_s
-        self._is_passive = passive_heartbeat
+        self._timeout_s = seconds_or_none(timeout if timeout_s == DEFAULT_TIMEOUT_S else timeout_s)
+        self._heartbeat_s = seconds_or_none(
+            heartbeat if heartbeat_s == BEAT_INTERVAL_S else heartbeat_s
+        )
+        self._is_passive = bool(passive_heartbeat)
         self._retry = retry
         self._endpoints: list[str] = []
         self._is_closed = False
@@ -150,7 +153,7 @@ class Client:
 
     def wait_connected(self, timeout_s: float) -> bool:
         """Wait until a server is there; False when none is after ``timeout_s`` seconds."""
-        return self._here().wait_connected(time.monotonic() + timeout_s)
+        return self._here().wait_connected(time.monotonic() + seconds(timeout_s))
 
     def _new_crew(self) -> Crew:
         crew = Crew(Core(heartbeat_s=self._heartbeat_s, is_passive=self._is_passive))
@@ -206,8 +209,8 @@ class Client:
             raise TypeError(
                 f"{unknown}: a call takes no such option, and ZeroRPC no named argument"
             )
-        timeout_s = options.get("timeout", self._timeout_s)
-        slots = options.get("slots", DEFAULT_SLOTS)
+        timeout_s = seconds_or_none(options.get("timeout", self._timeout_s))
+        slots = count(options.get("slots", DEFAULT_SLOTS))
         if options.get("async_") or options.get("async"):
             return self._begin(method, args, timeout_s, slots)
         return self._ask(method, args, timeout_s, slots)

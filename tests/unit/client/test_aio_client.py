@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import copy
 import functools
 import gc
 import inspect
 import itertools
 import socket
 import time
+import weakref
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -131,6 +134,62 @@ async def test_the_server_may_listen_on_a_socket_in_the_file_system(tmp_path):
 def test_what_is_no_endpoint_is_refused_at_once(endpoint):
     with pytest.raises(Exception, match="expected"):
         AsyncClient(endpoint)
+
+
+# Options and attributes
+
+
+@pytest.mark.parametrize("kind", [int, Fraction, np.int64, np.float32, np.float64])
+@asynchronous
+async def test_times_and_slots_may_be_numbers_of_any_kind(server, kind):
+    options = {"timeout": kind(5), "heartbeat": kind(1), "passive_heartbeat": np.bool_(0)}
+    async with connected(server, **options) as client:
+        assert await client.wait_connected(kind(5))
+        assert await client.echo(5) == 5
+        assert await client("echo", 6, timeout=kind(3)) == 6
+        assert [n async for n in await client("count", 0, 30, slots=kind(10))] == list(range(30))
+        predictions = client.predict_many("double", [{"x": 1}], window=kind(2), timeout=kind(4))
+        assert [value async for value in predictions] == [2]
+        assert await client.predict_batch("double", [{"x": 1}], timeout=kind(4)) == [2]
+
+    for timeout in (5, 3, 5, 4, 4):
+        assert timeout - 1 < server.limits.get(timeout=PATIENCE_S) <= timeout
+
+
+@asynchronous
+async def test_an_option_that_is_no_number_is_an_error_and_no_call(server):
+    async with connected(server) as client:
+        for options in [{"timeout": "5"}, {"slots": "5"}, {"slots": None}]:
+            with pytest.raises(TypeError, match="expected a number"):
+                await client("echo", 5, **options)
+
+        assert repr(client).endswith("open=0>")
+    with pytest.raises(TypeError, match="expected a number"):
+        connected(server, heartbeat="5")
+
+
+def test_a_method_of_a_copied_client_is_the_copys():
+    client = AsyncClient("tcp://127.0.0.1:1")
+    assert client.echo.func is client
+    copied = copy.copy(client)
+
+    assert copied.echo.func is copied
+    assert client.echo.func is client
+
+
+def test_asking_for_a_method_leaves_nothing_behind():
+    client = AsyncClient("tcp://127.0.0.1:1")
+    names = set(vars(client))
+    assert hasattr(client, "echo")
+    assert set(vars(client)) == names
+
+    gone = weakref.ref(client)
+    gc.disable()
+    try:
+        del client
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 # Errors

@@ -503,6 +503,17 @@ def test_a_connection_that_has_rested_is_looked_at_before_it_is_used(core, peer)
     assert core.is_stale(peer.link, now=1.1)
 
 
+def test_whoever_submits_a_call_is_told_that_its_connection_has_rested(core, peer):
+    peer.answer(submitted(core, call(), now=1.0), 1, now=1.0)
+    greeted(core, "tcp://h:2")
+
+    to_other, to_first, to_either = call(), call(), call()
+    assert core.submit(to_other, now=1.0)
+    assert not core.submit(to_first, now=1.0)
+    assert to_other.link is not to_first.link is peer.link
+    assert core.submit(to_either, now=2.0)
+
+
 def test_news_of_an_earlier_connections_end_does_not_touch_what_follows_on_the_next(core, peer):
     assert core.disconnected(peer.link, 1.0, "reset") == []
     made = submitted(core, call(), now=1.1)

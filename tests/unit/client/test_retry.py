@@ -1,5 +1,8 @@
 """Which calls are repeated, and when."""
 
+from fractions import Fraction
+
+import numpy as np
 import pytest
 
 from zeropool.client.retry import RetryPolicy, Tries
@@ -75,6 +78,14 @@ def test_the_waits_grow_up_to_a_limit():
 
     assert waits[4] > 4 * waits[0]
     assert max(waits) <= 2.0
+
+
+@pytest.mark.parametrize("kind", [int, Fraction, np.int64, np.float32])
+def test_the_waits_may_be_numbers_of_any_kind(kind):
+    again_at = Tries(RetryPolicy(first_wait_s=kind(1), longest_wait_s=kind(2))).after_loss(100.0)
+
+    assert isinstance(again_at, float)
+    assert 101.0 <= again_at <= 102.0
 
 
 def test_what_kills_workers_is_repeated_once():

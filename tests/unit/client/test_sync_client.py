@@ -11,7 +11,9 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import zmq
 from small_server import HEARTBEAT_S, PATIENCE_S, Server
@@ -142,6 +144,38 @@ def test_an_argument_that_cannot_travel_is_an_error_at_once(client, value, error
         client.call("echo", value)
 
     assert open_calls(client) == 0
+
+
+# Options
+
+
+@pytest.mark.parametrize("kind", [int, Fraction, np.int64, np.float32, np.float64])
+def test_times_and_slots_may_be_numbers_of_any_kind(server, kind):
+    options = {"timeout": kind(5), "heartbeat": kind(1), "passive_heartbeat": np.bool_(0)}
+    with Client(server.endpoint, **options) as client:
+        assert client.wait_connected(kind(5))
+        assert client.echo(5) == 5
+        assert client.echo(6, timeout=kind(3)) == 6
+        assert list(client.count(0, 30, slots=kind(10))) == list(range(30))
+        assert client.echo(7, timeout=kind(2), async_=True).get(timeout=kind(5)) == 7
+        gathering = client.gather()
+        client.call_async("echo", 8, gathering=gathering)
+        assert gathering.next(timeout=kind(5)).get() == 8
+        predictions = client.predict_many("double", [{"x": 1}], window=kind(2), timeout=kind(4))
+        assert list(predictions) == [2]
+        assert client.predict_batch("double", [{"x": 1}], timeout=kind(4)) == [2]
+    with Client(server.endpoint, timeout_s=kind(5), heartbeat_s=kind(1)) as client:
+        assert client.echo(9) == 9
+
+
+def test_an_option_that_is_no_number_is_an_error_and_no_call(client):
+    for options in [{"timeout": "5"}, {"slots": "5"}, {"slots": None}]:
+        with pytest.raises(TypeError, match="expected a number"):
+            client.echo(5, **options)
+
+    assert open_calls(client) == 0
+    with pytest.raises(TypeError, match="expected a number"):
+        Client(timeout="5")
 
 
 # Errors
