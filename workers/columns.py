@@ -115,6 +115,11 @@ class ColumnReader:
         table = _Table(rows, first_at, count, layout.length)
         if not table.is_same_beside(sorted(places.values())):
             return None
+        # What numpy makes of a NaN that signals is not to depend on what the model has set.
+        with sys.modules["numpy"].errstate(all="ignore"):
+            return self._columns(table, places)
+
+    def _columns(self, table: _Table, places: Mapping[str, int]) -> Columns | None:
         columns: Columns = {}
         for name, field in self._fields.items():
             values = _READERS[field.kind](table, places[name], field)

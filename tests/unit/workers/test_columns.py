@@ -1,6 +1,7 @@
 """Rows of numbers become columns exactly where all of them are good, and hold the same values."""
 
 import math
+import struct
 from typing import Annotated
 
 import msgpack
@@ -25,6 +26,11 @@ class Point(msgspec.Struct):
 
 class Unit(msgspec.Struct):
     part: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+
+
+class Ranged(msgspec.Struct):
+    x: Annotated[float, msgspec.Meta(ge=0.0)]
+    n: int
 
 
 class Odd(msgspec.Struct):
@@ -103,6 +109,26 @@ def test_single_floats_are_floats():
     columns = columns_of([ROW | {"x": 0.1}] * COUNT, use_single_float=True)
 
     assert columns["x"].tolist() == [float(np.float32(0.1))] * COUNT
+
+
+@pytest.mark.parametrize("schema", [Schema({"x": float, "n": int}), Ranged])
+def test_a_signalling_nan_is_read_whatever_the_model_has_told_numpy(schema):
+    packed = msgpack.packb([{"x": 0.5, "n": 1}] * COUNT, use_single_float=True)
+    signalling = packed.replace(struct.pack(">f", 0.5), b"\x7f\xa0\x00\x01")
+
+    with np.errstate(all="raise"):
+        columns = compiled(schema).decode_columns(signalling)
+
+    if schema is Ranged:
+        assert columns is None
+    else:
+        assert np.isnan(columns["x"]).all()
+
+
+def test_whatever_the_reading_of_columns_raises_leaves_the_rows_to_be_read(monkeypatch):
+    monkeypatch.delattr(np, "ndarray")
+
+    assert columns_of([ROW] * COUNT) is None
 
 
 def test_an_integer_beyond_64_bits_with_sign_is_left_to_the_reading_of_rows():
