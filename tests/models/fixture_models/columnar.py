@@ -46,6 +46,15 @@ class ScriptedColumnModel(ColumnModel):
         return self.answer
 
 
+class BrokenColumnModel(ColumnModel):
+    """Its `predict_columns` can not work with any columns."""
+
+    qualified_name = "broken_columns"
+
+    def predict_columns(self, columns):
+        return columns + 1
+
+
 class UnusedColumnModel(ColumnModel):
     """Its rows hold more than numbers."""
 
