@@ -60,7 +60,11 @@ class Field:
 
 
 def fields_of(record: Any) -> dict[str, Field] | None:  # noqa: ANN401  # a type
-    """The fields of a record by their names on the wire; None if it holds more than numbers."""
+    """The fields of a record by their names on the wire; None if it holds more than numbers.
+
+    None as well for constraints other than a float's bounds, and where more than the fields' types
+    decides whether a row is accepted.
+    """
     try:
         found = inspection.type_info(record)
     except TypeError:
@@ -87,6 +91,9 @@ def _field(kind: inspection.Type) -> Field | None:
             return Field(int)
         case inspection.BoolType():
             return Field(bool)
+        case inspection.Metadata():
+            # A title or a description: what constrains stands in the type itself.
+            return _field(kind.type)
     return None
 
 

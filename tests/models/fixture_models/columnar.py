@@ -56,10 +56,15 @@ class BrokenColumnModel(ColumnModel):
 
 
 class UnusedColumnModel(ColumnModel):
-    """Its rows hold more than numbers."""
+    """Its rows are numbers, but not any number will do."""
 
     qualified_name = "unused_columns"
-    input_schema: ClassVar = {"type": "object", "properties": {"x": {"type": "string"}}}
+    input_schema: ClassVar = {
+        "type": "object",
+        "properties": {"x": {"type": "number", "minimum": 0}},
+        "required": ["x"],
+        "additionalProperties": False,
+    }
 
 
 class ColumnsAreNoMethod(ColumnModel):
