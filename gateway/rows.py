@@ -33,6 +33,8 @@ MIN_ROW_S: Final = 1e-9
 MAX_HEAD_BYTES: Final = 10
 #: An unpacker's stack of 1,024 open containers and its object; msgpack-python 1.2, measured.
 UNPACKER_BYTES: Final = 43_000
+#: So much is passed over by an unpacker at once, which makes a copy of it.
+PIECE_BYTES: Final = 65_536
 #: To look whether rows are alike costs about as much as to read thirty of them.
 MIN_ALIKE_ROWS: Final = 64
 
@@ -103,9 +105,9 @@ class RowCursor:
         if self._unpacker is None:
             start = self._at
             self._unpacker = _unpacker(memoryview(self._bytes)[start:])
+            self._untold_bytes = 0
         else:
-            self._unpacker.read_bytes(self._untold_bytes)
-        self._untold_bytes = 0
+            self._pass_untold(self._unpacker)
         # Not all versions count here what `read_bytes` took.
         began_at = self._unpacker.tell()
         try:
@@ -118,6 +120,13 @@ class RowCursor:
                 f"{self._method}(): malformed msgpack in or after row {row}"
             ) from error
         self._at += self._unpacker.tell() - began_at
+
+    def _pass_untold(self, unpacker: msgpack.Unpacker) -> None:
+        """Let the unpacker follow: what it passes it returns, so a piece at a time."""
+        while self._untold_bytes > 0:
+            piece_bytes = min(self._untold_bytes, PIECE_BYTES)
+            unpacker.read_bytes(piece_bytes)
+            self._untold_bytes -= piece_bytes
 
     def discard(self) -> None:
         """Let go of the bytes; there are no more rows."""

@@ -60,7 +60,11 @@ class Field:
 
 
 def fields_of(record: Any) -> dict[str, Field] | None:  # noqa: ANN401  # a type
-    """The fields of a record by their names on the wire; None if it holds more than numbers."""
+    """The fields of a record by their names on the wire; None if it holds more than numbers.
+
+    None as well for constraints other than a float's bounds, and where more than the fields' types
+    decides whether a row is accepted.
+    """
     try:
         found = inspection.type_info(record)
     except TypeError:
@@ -87,6 +91,9 @@ def _field(kind: inspection.Type) -> Field | None:
             return Field(int)
         case inspection.BoolType():
             return Field(bool)
+        case inspection.Metadata():
+            # A title or a description: what constrains stands in the type itself.
+            return _field(kind.type)
     return None
 
 
@@ -115,6 +122,11 @@ class ColumnReader:
         table = _Table(rows, first_at, count, layout.length)
         if not table.is_same_beside(sorted(places.values())):
             return None
+        # What numpy makes of a NaN that signals is not to depend on what the model has set.
+        with sys.modules["numpy"].errstate(all="ignore"):
+            return self._columns(table, places)
+
+    def _columns(self, table: _Table, places: Mapping[str, int]) -> Columns | None:
         columns: Columns = {}
         for name, field in self._fields.items():
             values = _READERS[field.kind](table, places[name], field)

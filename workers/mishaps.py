@@ -16,11 +16,13 @@ INTERVAL_S = 10.0
 
 
 class Mishap(msgspec.Struct, frozen=True):
-    """One failed prediction."""
+    """One failure of a model's method."""
 
     job: int
     attempt: int
     model: str
+    #: The model's method.
+    method: str
     #: The exception's class.
     error: str
     #: File and line that raised it; "" where nothing did.
@@ -33,15 +35,15 @@ class Mishaps:
     """Failures of one worker, from where they happen to its log."""
 
     def __init__(self) -> None:
-        self._found: list[tuple[Job, Exception]] = []
+        self._found: list[tuple[Job, Exception, str]] = []
         self._unsaid = 0
         self._lines = 0
         self._interval_ends_at = 0.0
 
-    def add(self, job: Job, error: Exception) -> None:
-        """A job failed through its model."""
+    def add(self, job: Job, error: Exception, method: str) -> None:
+        """A method of its model failed for a job, which may have been answered by another one."""
         if len(self._found) < MAX_LINES:
-            self._found.append((job, error))
+            self._found.append((job, error, method))
         else:
             self._unsaid += 1
 
@@ -56,12 +58,13 @@ class Mishaps:
         said = found[: MAX_LINES - self._lines]
         self._lines += len(said)
         mishaps = []
-        for job, error in said:
+        for job, error, method in said:
             mishaps.append(
                 Mishap(
                     job.job_id,
                     job.attempt,
                     job.model,
+                    method,
                     type(error).__name__,
                     _raised_at(error),
                     self._unsaid,

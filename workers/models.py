@@ -61,17 +61,17 @@ class LoadedModel:
             predictions = self._predict_together(
                 self.predict_batch, list(rows), len(rows), "predict_batch"
             )
-            if predictions is not None:
+            if not isinstance(predictions, Exception):
                 return predictions
         return [self._predict_alone(row) for row in rows]
 
-    def predict_arrays(self, columns: Columns, count: int) -> list[object | Exception] | None:
-        """Return what `predict_columns` makes of n rows as columns of n values; None if it raised.
+    def predict_arrays(self, columns: Columns, count: int) -> list[object | Exception] | Exception:
+        """Return what `predict_columns` makes of n rows as columns of n values, or what it raised.
 
         To be asked only where the model has it. Which row it is that fails, `predict_rows` tells.
         """
         if self.predict_columns is None:
-            return None
+            return ModelFailed(f"{self.info.qualified_name} has no predict_columns")
         return self._predict_together(self.predict_columns, columns, count, "predict_columns")
 
     def warmup(self) -> None:
@@ -100,15 +100,15 @@ class LoadedModel:
 
     def _predict_together(
         self, predict: Callable[[Any], Any], data: object, count: int, method: str
-    ) -> list[object | Exception] | None:
-        """Return what a method makes of many rows; None if it raised."""
+    ) -> list[object | Exception] | Exception:
+        """Return what a method makes of many rows, or what it raised."""
         try:
             answer = predict(data)
             predictions = list(answer) if _is_sequence(answer) else None
         except KeyboardInterrupt:
             raise
-        except BaseException:  # noqa: BLE001  # whatever it is, it is told by the row that causes it
-            return None
+        except BaseException as error:  # noqa: BLE001  # as above; a row may be the cause of it
+            return self._row_error(error, method)
         found = f"{type(answer).__name__!r}, not a list"
         if predictions is not None:
             found = f"{len(predictions)} predictions"

@@ -82,7 +82,7 @@ def encode_plain(values: list[object]) -> bytes | None:
         if not _are_plain(values):
             return None
         return _ENCODER.encode(values)[_array_header_bytes(len(values)) :]
-    except (OverflowError, UnicodeEncodeError, RecursionError):
+    except (Exception, SystemExit):  # noqa: BLE001  # a key may raise anything; told with its place
         return None
 
 
@@ -101,7 +101,8 @@ def _are_records(values: list[dict[Any, Any]]) -> bool:
     keys = tuple(values[0])
     if not keys or not _TEXT.issuperset(map(type, keys)) or set(map(len, values)) != {len(keys)}:
         return False
-    # A key that only equals one of them, as an enum's member may, is encoded as its text.
+    # A key that only equals one of them is text all the same, as an enum's member may be, and is
+    # encoded as it; or it is of another type, such as a UserString, which the encoder refuses.
     found = map(itemgetter(*keys), values)
     try:
         scalars = found if len(keys) == 1 else chain.from_iterable(found)

@@ -30,6 +30,12 @@ THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
 )
 
+#: Why a model's `predict_columns` is never asked: what `columns.fields_of` takes, in short.
+NO_COLUMNS = (
+    "columns need an input_schema of float, int and bool fields alone, without constraints and "
+    "closed to other keys; a pydantic model has none"
+)
+
 
 def limit_threads(threads: int) -> None:
     """Bound the threads of numerical libraries. To be called before any of them is imported."""
@@ -75,10 +81,9 @@ def load(config: Config, index: int | None) -> list[LoadedModel]:
     check_unique(models)
     for model in models:
         if model.ignores_columns:
-            reason = "input_schema is no record of plain numbers and bools"
             log.warning(
                 "predict_columns is not used",
-                extra=fields(model=model.info.qualified_name, reason=reason),
+                extra=fields(model=model.info.qualified_name, reason=NO_COLUMNS),
             )
         model.warmup()
     return models

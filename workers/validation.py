@@ -163,7 +163,10 @@ class CompiledSchema:
         if self._columns is None or header is None or not MIN_ROWS <= header[0] <= MAX_ROWS:
             return None
         count, first_at = header
-        return self._columns.read(rows, first_at, count)
+        try:
+            return self._columns.read(rows, first_at, count)
+        except Exception:  # noqa: BLE001  # explained row by row, whatever it is
+            return None
 
     def _row_or_error(self, row: Packed, allowance: Allowance) -> object | InvalidInput:
         if self._row is not None:

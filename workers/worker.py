@@ -247,7 +247,8 @@ class Worker:
         # Only now, as somebody waits for what was sent.
         self._alarm.disarm()
         for mishap in self._mishaps.take(started_at):
-            log.warning("predict failed", extra=fields(**msgspec.structs.asdict(mishap)))
+            told = msgspec.structs.asdict(mishap)
+            log.warning("%s failed", told.pop("method"), extra=fields(**told))
         if self._links.is_blocked:
             self._links.wait(self._clock)
 

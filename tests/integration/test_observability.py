@@ -159,6 +159,19 @@ def test_a_failed_prediction_has_a_line_with_its_job_and_not_its_data(observed):
     )
 
 
+def test_a_predict_columns_that_raises_has_a_line_though_the_rows_are_predicted(observed):
+    service = observed(model_tables("fixture_models.columnar.BrokenColumnModel")).ready()
+    rows = [{"x": 1.5, "n": 300}] * 1000
+    predictions = service.call("broken_columns_predict_batch", rows)["predictions"]
+    assert [each["y"] for each in predictions] == [3.0] * 1000
+    service.wait_for_output("predict_columns failed")
+    assert re.search(
+        r"WARNING worker-\d: predict_columns failed job=\d+ attempt=1 model=broken_columns "
+        r"error=TypeError raised_at=columnar.py:\d+ unsaid=0\n",
+        service.output,
+    )
+
+
 def test_at_info_no_call_has_a_line(observed):
     service = observed(model_tables("fixture_models.plain.EchoModel")).ready()
     # The gateway tells of each worker too, maybe after `serve` has told that all are there.

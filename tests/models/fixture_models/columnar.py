@@ -46,11 +46,25 @@ class ScriptedColumnModel(ColumnModel):
         return self.answer
 
 
+class BrokenColumnModel(ColumnModel):
+    """Its `predict_columns` can not work with any columns."""
+
+    qualified_name = "broken_columns"
+
+    def predict_columns(self, columns):
+        return columns + 1
+
+
 class UnusedColumnModel(ColumnModel):
-    """Its rows hold more than numbers."""
+    """Its rows are numbers, but not any number will do."""
 
     qualified_name = "unused_columns"
-    input_schema: ClassVar = {"type": "object", "properties": {"x": {"type": "string"}}}
+    input_schema: ClassVar = {
+        "type": "object",
+        "properties": {"x": {"type": "number", "minimum": 0}},
+        "required": ["x"],
+        "additionalProperties": False,
+    }
 
 
 class ColumnsAreNoMethod(ColumnModel):

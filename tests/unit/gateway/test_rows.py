@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from gateway_world import model_info, pack, unpack
 from hypothesis import given, settings
@@ -65,6 +67,21 @@ def test_rows_that_are_alike_are_cut_as_any_others(place, count, odd):
     while cursor.left:
         pieces += unpack(cursor.next_rows(min(count, cursor.left)))
     assert pieces == rows
+
+
+def test_many_rows_that_are_alike_between_two_odd_ones_are_not_copied_as_a_whole():
+    alike = [{"x": 1.5}] * 300_000
+    cursor = RowCursor(pack([["odd", *alike, "odd"]]), METHOD)
+    assert unpack(cursor.next_rows(1)) == ["odd"]
+    cursor.next_rows(len(alike))
+    tracemalloc.start()
+    try:
+        assert unpack(cursor.next_rows(1)) == ["odd"]
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # The header of a piece takes a quarter of a megabyte for a moment.
+    assert peak_bytes < len(pack(alike)) / 8
 
 
 def test_rows_that_are_alike_but_too_few_are_told_when_they_are_met():

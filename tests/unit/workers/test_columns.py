@@ -1,15 +1,17 @@
 """Rows of numbers become columns exactly where all of them are good, and hold the same values."""
 
 import math
+import struct
 from typing import Annotated
 
 import msgpack
 import msgspec
 import numpy as np
+import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from schema import Schema
+from schema import Optional, Schema
 
 from zeropool.workers.columns import MIN_ROWS, fields_of
 from zeropool.workers.validation import MAX_ROWS, compile_schema
@@ -23,8 +25,44 @@ class Point(msgspec.Struct):
     is_new: bool = msgspec.field(name="isNew")
 
 
+Part = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+
+
 class Unit(msgspec.Struct):
-    part: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+    part: Part
+
+
+class Ranged(msgspec.Struct):
+    x: Annotated[float, msgspec.Meta(ge=0.0)]
+    n: int
+
+
+class Described(msgspec.Struct):
+    x: Annotated[float, msgspec.Meta(title="X", description="in cm")]
+    n: Annotated[int, msgspec.Meta(examples=[3], extra_json_schema={"unit": "mm"})] = 0
+    part: Annotated[Part, msgspec.Meta(description="from 0 to 1")] = 0.0
+
+
+class WithDefault(msgspec.Struct):
+    x: float
+    n: int = 0
+
+
+class Positive(msgspec.Struct):
+    x: Annotated[float, msgspec.Meta(gt=0.0, description="in cm")]
+
+
+class Tagged(msgspec.Struct, tag=True):
+    x: float
+
+
+class Listed(msgspec.Struct, array_like=True):
+    x: float
+
+
+class Model(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid")
+    x: float
 
 
 class Odd(msgspec.Struct):
@@ -103,6 +141,26 @@ def test_single_floats_are_floats():
     columns = columns_of([ROW | {"x": 0.1}] * COUNT, use_single_float=True)
 
     assert columns["x"].tolist() == [float(np.float32(0.1))] * COUNT
+
+
+@pytest.mark.parametrize("schema", [Schema({"x": float, "n": int}), Ranged])
+def test_a_signalling_nan_is_read_whatever_the_model_has_told_numpy(schema):
+    packed = msgpack.packb([{"x": 0.5, "n": 1}] * COUNT, use_single_float=True)
+    signalling = packed.replace(struct.pack(">f", 0.5), b"\x7f\xa0\x00\x01")
+
+    with np.errstate(all="raise"):
+        columns = compiled(schema).decode_columns(signalling)
+
+    if schema is Ranged:
+        assert columns is None
+    else:
+        assert np.isnan(columns["x"]).all()
+
+
+def test_whatever_the_reading_of_columns_raises_leaves_the_rows_to_be_read(monkeypatch):
+    monkeypatch.delattr(np, "ndarray")
+
+    assert columns_of([ROW] * COUNT) is None
 
 
 def test_an_integer_beyond_64_bits_with_sign_is_left_to_the_reading_of_rows():
@@ -185,6 +243,29 @@ def test_the_fields_of_a_struct_go_by_their_names_on_the_wire():
     assert list(columns_of(rows, Point)) == ["x", "n", "isNew"]
 
 
+def test_what_only_describes_a_field_keeps_it_from_no_column():
+    row = {"x": 1.5, "n": 300, "part": 0.5}
+
+    assert list(columns_of([row] * COUNT, Described)) == ["x", "n", "part"]
+    assert columns_of([row | {"part": 1.5}] * COUNT, Described) is None
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        Schema({"x": float, Optional("n"): int}),
+        JSON | {"properties": {"x": {"type": "number"}, "n": {"type": "integer"}}},
+        WithDefault,
+    ],
+)
+def test_a_field_that_may_be_absent_is_a_column_where_every_row_has_it(schema):
+    row = {"x": 0.5, "n": 3}
+
+    assert listed(columns_of([row] * COUNT, schema)) == {"x": [0.5] * COUNT, "n": [3] * COUNT}
+    assert columns_of([{"x": 0.5}] * COUNT, schema) is None
+    assert columns_of([row] * COUNT + [{"x": 0.5}], schema) is None
+
+
 def test_long_names_and_many_fields_are_read():
     fields = {f"{'a long name ' * (1 + 30 * (index % 3))}{index}": float for index in range(40)}
     rows = [dict.fromkeys(fields, at + 0.5) for at in range(COUNT)]
@@ -198,6 +279,10 @@ def test_long_names_and_many_fields_are_read():
     "schema",
     [
         Odd,
+        Positive,
+        Tagged,
+        Listed,
+        Model,
         Schema(float),
         Schema({}),
         Schema({"x": str}),
@@ -205,9 +290,11 @@ def test_long_names_and_many_fields_are_read():
         Schema({"x": {"y": float}}),
         {"type": "number"},
         JSON | {"additionalProperties": True},
+        JSON | {"properties": {"x": {"type": "number", "minimum": 0}}},
+        Schema({"x": float}, ignore_extra_keys=True),
     ],
 )
-def test_only_records_of_numbers_and_bools_have_columns(schema):
+def test_only_closed_records_of_plain_numbers_and_bools_have_columns(schema):
     assert not compiled(schema).has_columns
     assert columns_of([{"x": 1.5}] * COUNT, schema) is None
 

@@ -12,8 +12,8 @@ def job(job_id=1):
 
 def test_a_failure_is_told_with_its_job_and_without_its_message():
     mishaps = Mishaps()
-    mishaps.add(job(7), ValueError("the patient's name"))
-    assert mishaps.take(0.0) == [Mishap(7, 2, "double", "ValueError", "")]
+    mishaps.add(job(7), ValueError("the patient's name"), "predict")
+    assert mishaps.take(0.0) == [Mishap(7, 2, "double", "predict", "ValueError", "")]
 
 
 def test_a_failure_names_the_place_that_raised_it():
@@ -21,14 +21,14 @@ def test_a_failure_names_the_place_that_raised_it():
     try:
         int("x")
     except ValueError as error:
-        mishaps.add(job(), error)
+        mishaps.add(job(), error, "predict")
     (mishap,) = mishaps.take(0.0)
     assert mishap.raised_at.startswith("test_mishaps.py:")
 
 
 def test_nothing_is_told_twice():
     mishaps = Mishaps()
-    mishaps.add(job(), ValueError())
+    mishaps.add(job(), ValueError(), "predict")
     assert len(mishaps.take(0.0)) == 1
     assert mishaps.take(0.0) == []
 
@@ -36,7 +36,7 @@ def test_nothing_is_told_twice():
 def test_many_failures_of_one_batch_become_few_lines():
     mishaps = Mishaps()
     for number in range(100):
-        mishaps.add(job(number), ValueError())
+        mishaps.add(job(number), ValueError(), "predict")
     assert len(mishaps.take(0.0)) == MAX_LINES
 
 
@@ -44,12 +44,12 @@ def test_beyond_the_bound_failures_are_counted_and_told_later():
     mishaps = Mishaps()
     said = []
     for number in range(100):
-        mishaps.add(job(number), ValueError())
+        mishaps.add(job(number), ValueError(), "predict")
         said += mishaps.take(number / 100)
     assert len(said) == MAX_LINES
-    mishaps.add(job(100), ValueError())
+    mishaps.add(job(100), ValueError(), "predict")
     (mishap,) = mishaps.take(INTERVAL_S + 1.0)
     assert mishap.unsaid == 100 - MAX_LINES
-    mishaps.add(job(101), ValueError())
+    mishaps.add(job(101), ValueError(), "predict")
     (mishap,) = mishaps.take(INTERVAL_S + 1.0)
     assert mishap.unsaid == 0

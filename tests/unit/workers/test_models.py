@@ -267,9 +267,18 @@ def test_columns_are_predicted_together():
     assert predictions == [{"y": y, "rows": 2, "as": "columns"} for y in (2.0, 4.0)]
 
 
-def test_columns_of_which_one_row_fails_are_no_predictions():
-    assert load("columnar.ColumnModel").predict_arrays({"x": np.array([-1.0, 2.0])}, 2) is None
-    assert load("batching.BatchModel").predict_arrays(COLUMNS, 2) is None
+def test_columns_of_which_one_row_fails_are_no_predictions_but_what_was_raised():
+    found = load("columnar.ColumnModel").predict_arrays({"x": np.array([-1.0, 2.0])}, 2)
+    assert failures([found]) == ["ValueError: some x is negative"]
+    found = load("batching.BatchModel").predict_arrays(COLUMNS, 2)
+    assert failures([found]) == ["ModelFailed: batch_size has no predict_columns"]
+
+
+def test_columns_that_want_to_exit_end_no_worker():
+    model = load("columnar.ScriptedColumnModel")
+    model.model.answer = SystemExit(1)
+    text = "ModelFailed: predict_columns of scripted_columns raised SystemExit: 1"
+    assert failures([model.predict_arrays(COLUMNS, 2)]) == [text]
 
 
 def test_an_unusable_answer_to_columns_is_an_error_of_each_row():

@@ -245,6 +245,21 @@ def test_keys_that_differ_from_the_first_ones_are_told_as_they_are(odd):
     assert encode_plain(values) == b"".join(map(encode_prediction, values))
 
 
+class Incomparable:
+    def __hash__(self):
+        return hash("x")
+
+    def __eq__(self, other):
+        raise SystemExit("not to be compared")
+
+
+@pytest.mark.parametrize("key", [collections.UserString("x"), Incomparable()])
+def test_a_key_that_is_like_a_text_is_its_own_predictions_error(key):
+    assert encode_plain([{"x": 1}, {key: 2}]) is None
+    kind = type(key).__name__
+    assert refusal({key: 2}) == f"can not serialize a map with keys of type {kind!r} at $"
+
+
 class Broken(dict):
     def items(self):
         raise SystemExit("no items today")

@@ -348,6 +348,33 @@ def test_a_row_that_makes_predict_columns_raise_spoils_no_other_row(run):
     assert result.errors == [RowError(COLUMN_ROWS, "ValueError", "x is negative")]
 
 
+def test_a_predict_columns_that_raises_is_told_once_for_a_job_that_its_rows_answer(models):
+    told = []
+    runner = Runner(
+        [models["scripted_columns"]], MessageIds(0), on_failure=lambda *it: told.append(it)
+    )
+    models["scripted_columns"].model.answer = error = KeyError("x")
+    job = rows(1, points(2 * COLUMN_ROWS), model="scripted_columns")
+
+    (result,) = runner.run(Batch("scripted_columns", "g", [job], []))
+
+    assert {each["as"] for each in row_items(result.body)} == {"rows"}
+    assert result.errors == []
+    assert told == [(job, error, "predict_columns")]
+
+
+def test_a_row_that_fails_as_column_and_as_row_is_told_of_both(models):
+    told = []
+    runner = Runner([models["columnar"]], MessageIds(0), on_failure=lambda *it: told.append(it))
+
+    runner.run(Batch("columnar", "g", [rows(1, points(100, first=-1), model="columnar")], []))
+
+    assert [(str(error), method) for _, error, method in told] == [
+        ("some x is negative", "predict_columns"),
+        ("x is negative", "predict"),
+    ]
+
+
 def test_an_exception_that_predict_columns_returns_is_that_rows_error(run, models):
     models["scripted_columns"].model.answer = [KeyError("x"), *range(63)]
 

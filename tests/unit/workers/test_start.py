@@ -52,6 +52,8 @@ def test_a_model_whose_columns_are_not_used_is_told_of(caplog):
     assert [(each.message, each.fields["model"]) for each in caplog.records] == [
         ("predict_columns is not used", "unused_columns")
     ]
+    for reason in ("without constraints", "closed to other keys", "pydantic"):
+        assert reason in caplog.records[0].fields["reason"]
 
 
 def test_the_threads_of_numerical_libraries_are_bounded(monkeypatch):
