@@ -198,6 +198,10 @@ class Crew:
 
     def close(self) -> None:
         """End all calls and connections."""
+        if self._is_closed:
+            # Not even the lock is asked for: who closes the sockets holds it, and is a thread that
+            # stands still for ever when the interpreter ends meanwhile.
+            return
         with self._lock:
             if self._is_closed:
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any, Self
 
 from zeropool.client.call import Call
@@ -51,7 +52,8 @@ class Stream:
         raise StopIteration
 
     def __del__(self) -> None:
-        self.close()
+        if not sys.is_finalizing():
+            self.close()
 
     def close(self) -> None:
         """Read no more of it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -97,6 +98,9 @@ class Client:
         self.close()
 
     def __del__(self) -> None:
+        if sys.is_finalizing():
+            # The standby thread stands still, whatever it holds; the system closes the sockets.
+            return
         # A constructor that failed has left no crew.
         with contextlib.suppress(AttributeError):
             self.close()
