@@ -156,7 +156,7 @@ class WorkerPort(Reception):
             link = Push(dial(endpoint))
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else ""
-            self._cannot_reach(worker_id, why or str(error))
+            self._cannot_reach(worker_id, f"{endpoint}: {why or error}")
             self._core.worker_disconnected(worker_id)
             return
         self._links[worker_id] = link
