@@ -60,6 +60,8 @@ class Wire(asyncio.BufferedProtocol):
                 await loop.create_connection(lambda: self, endpoint.host, endpoint.port)
         except OSError as error:
             self._wires.ended(self, error.strerror or str(error))
+        except UnicodeError:
+            self._wires.ended(self, "the host is no name")
 
     def send(self) -> None:
         """Take what the link has to say, unless the connection has ended and only waits to tell."""

@@ -14,12 +14,13 @@ import select
 import socket
 import threading
 from collections import deque
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from zeropool.client.core import HANDSHAKE_S
 from zeropool.client.link import Link
-from zeropool.shared.endpoints import Ipc, Tcp, parse
+from zeropool.shared.endpoints import Tcp, parse
 from zeropool.shared.polling import poll_timeout_ms
+from zeropool.shared.sockets import socket_for
 
 #: What one read takes, and what it takes once that did not suffice.
 READ_BYTES: Final = 64 * 1024
@@ -144,7 +145,10 @@ class Wires:
                 target=self._look_up, args=(link, address), name="zeropool-lookup", daemon=True
             ).start()
             return ""
-        made, where = _socket_for(address)
+        try:
+            made, where = socket_for(address)
+        except OSError as error:
+            return _reason(error)
         made.setblocking(False)
         code = made.connect_ex(where)
         if code and code not in _UNDER_WAY:
@@ -159,6 +163,8 @@ class Wires:
             found = socket.create_connection((address.host, address.port), HANDSHAKE_S)
         except OSError as error:
             found = error
+        except UnicodeError:
+            found = OSError(errno.EINVAL, "the host is no name")
         self._found.append((link, found))
         self.wake()
 
@@ -248,16 +254,6 @@ def _is_numeric(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _socket_for(address: Tcp | Ipc) -> tuple[socket.socket, Any]:
-    if isinstance(address, Ipc):
-        return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), address.path
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    where = socket.getaddrinfo(
-        address.host, address.port, family, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST
-    )[0][4]
-    return socket.socket(family, socket.SOCK_STREAM), where
 
 
 def _is_own_echo(made: socket.socket) -> bool:

@@ -20,7 +20,7 @@ from zeropool.gateway.core import Gateway
 from zeropool.gateway.listening import listen, unlink_ipc
 from zeropool.gateway.reception import MIB, Reception
 from zeropool.shared.errors import ProtocolError
-from zeropool.shared.push import Push, dial
+from zeropool.shared.push import MAX_UNREAD_BYTES, Push, dial
 from zeropool.shared.trail import log_to_gateway, log_to_worker
 from zeropool.shared.wire.kinds import Kind
 
@@ -30,8 +30,6 @@ log = logging.getLogger("zeropool.gateway")
 #: whatever its model does.
 WORKER_PING_INTERVAL_S: Final = 0.5
 WORKER_PINGS: Final = 4
-#: Answers to signs of life that a worker does not read: no worker asks for so many.
-MAX_UNREAD_BYTES: Final = 64 * 1024
 
 _READABLE: Final = select.EPOLLIN
 _BOTH: Final = select.EPOLLIN | select.EPOLLOUT

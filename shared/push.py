@@ -12,6 +12,7 @@ from typing import Final
 from zeropool.shared import endpoints
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.sending import send
+from zeropool.shared.sockets import socket_for
 from zeropool.shared.wire import zmtp
 from zeropool.shared.wire.dialer import Dialer
 from zeropool.shared.wire.kinds import Kind
@@ -125,27 +126,16 @@ def dial(endpoint: str) -> socket.socket:
     Raises:
         OSError: it cannot be, or there are no descriptors left.
     """
-    parsed = endpoints.parse(endpoint)
-    address: str | tuple[str | int | bytes, ...]
-    if isinstance(parsed, endpoints.Ipc):
-        family, address = socket.AF_UNIX, parsed.path
-    else:
-        # Numeric, so nothing is looked up. As bytes: a string is taken for a name first, and some
-        # zones of an address are no names.
-        found = socket.getaddrinfo(
-            parsed.host.encode(), parsed.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
-        )
-        family, address = found[0][0], found[0][4]
-    sock = socket.socket(family)
+    sock, address = socket_for(endpoints.parse(endpoint))
     try:
         sock.setblocking(False)
-        if family == socket.AF_UNIX:
+        if sock.family == socket.AF_UNIX:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         else:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.connect(address)
     except BlockingIOError:
-        if family != socket.AF_UNIX:
+        if sock.family != socket.AF_UNIX:
             return sock
         # Too many wait to be accepted there.
         sock.close()

@@ -560,3 +560,15 @@ def test_the_client_loads_nothing_that_takes_its_time():
     )
 
     assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("host", ["a..name", "[fe80::1%a..b]"])
+def test_a_host_that_is_no_name_is_as_one_that_nobody_has(host, monkeypatch, zerorpc_exceptions):
+    died = []
+    monkeypatch.setattr(threading, "excepthook", died.append)
+    with (
+        Client(f"tcp://{host}:4000", timeout=0.2) as client,
+        pytest.raises(zerorpc_exceptions.TimeoutExpired),
+    ):
+        client.call("echo", 1)
+    assert died == []

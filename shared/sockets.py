@@ -1,0 +1,29 @@
+"""Sockets for endpoints of which nothing has to be looked up. A part of the shells."""
+
+from __future__ import annotations
+
+import socket
+from typing import TypeAlias
+
+from zeropool.shared.endpoints import Endpoint, Ipc
+
+#: What `connect` takes: a path, or an address with its port.
+Address: TypeAlias = str | tuple[str | int | bytes, ...]
+
+
+def socket_for(endpoint: Endpoint) -> tuple[socket.socket, Address]:
+    """A socket that is not connected, and what to connect it to.
+
+    Raises:
+        OSError: the host is not numeric or of no network here, or no descriptors are left.
+    """
+    if isinstance(endpoint, Ipc):
+        return socket.socket(socket.AF_UNIX), endpoint.path
+    # As bytes: a string is taken for a name first, and some zones of an address are no names.
+    family, _, _, _, address = socket.getaddrinfo(
+        endpoint.host.encode(),
+        endpoint.port,
+        type=socket.SOCK_STREAM,
+        flags=socket.AI_NUMERICHOST,
+    )[0]
+    return socket.socket(family), address

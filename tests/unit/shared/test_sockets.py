@@ -1,0 +1,28 @@
+"""Sockets for endpoints of which nothing has to be looked up."""
+
+import socket
+
+import pytest
+
+from zeropool.shared.endpoints import parse
+from zeropool.shared.sockets import socket_for
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "family", "address"),
+    [
+        ("tcp://127.0.0.1:4000", socket.AF_INET, ("127.0.0.1", 4000)),
+        ("tcp://[::1]:4000", socket.AF_INET6, ("::1", 4000, 0, 0)),
+        ("ipc:///run/a", socket.AF_UNIX, "/run/a"),
+    ],
+)
+def test_a_socket_is_of_its_addresss_family(endpoint, family, address):
+    made, where = socket_for(parse(endpoint))
+    with made:
+        assert (made.family, where) == (family, address)
+
+
+@pytest.mark.parametrize("host", ["a.name", "a..name", "[fe80::1%a..b]"])
+def test_what_is_no_address_is_an_error(host):
+    with pytest.raises(socket.gaierror):
+        socket_for(parse(f"tcp://{host}:4000"))
