@@ -19,7 +19,7 @@ help: ## list these commands
 RUN_STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 NATIVE_STAMP := $(VENV)/.compiled
-SOURCES := $(wildcard client/*.py gateway/*.py shared/*.py shared/wire/*.py workers/*.py)
+SOURCES := $(wildcard client/*.py gateway/*.py shared/*.py shared/*/*.py workers/*.py)
 PURE := ZEROPOOL_PURE=1
 
 $(BIN)/python:

@@ -18,12 +18,13 @@ from setuptools import Extension, setup
 #: By package, each of which becomes one library, so that a client does not load a gateway.
 NATIVE = {
     "shared": (
-        "layout polling push sending wire.answerer wire.channel wire.dialer wire.event wire.flow "
-        "wire.heartbeat wire.old_zmtp wire.outgoing wire.session wire.zmtp"
+        "layout polling ports.callers ports.reception ports.unfinished push sending wire.answerer "
+        "wire.channel wire.dialer wire.event wire.flow wire.heartbeat wire.old_zmtp wire.outgoing "
+        "wire.session wire.zmtp"
     ),
     "gateway": (
-        "admission budget callers calls clients core deadlines dispatcher fleet ledger lobby "
-        "placement pool queue reception row_calls rows server suspects tally turns unfinished "
+        "admission budget calls clients core deadlines dispatcher fleet ledger lobby "
+        "placement pool queue row_calls rows server suspects tally turns "
         "unread worker_port"
     ),
     "workers": "batcher core link monitor outbox poller registration runner wear worker",

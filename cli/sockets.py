@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 
 from zeropool.cli.gateways import gateway_config, workers_endpoints
-from zeropool.gateway.listening import reserve
 from zeropool.shared import endpoints
 from zeropool.shared.config import Config
 from zeropool.shared.errors import ConfigError
+from zeropool.shared.ports.listening import reserve
 
 #: Workers name their sockets by their ids.
 WORKER_ID_CHARS = 16

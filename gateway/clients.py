@@ -11,14 +11,13 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from zeropool.gateway.callers import READ_BYTES, Caller
-from zeropool.gateway.complaints import Report
-from zeropool.gateway.connections import Connections
 from zeropool.gateway.core import Gateway
-from zeropool.gateway.listening import Port, listen, unlink_ipc
-from zeropool.gateway.reception import MAX_DRAIN, MIB, Reception
 from zeropool.gateway.unread import Unread
 from zeropool.shared.config import GatewaySettings
+from zeropool.shared.ports.callers import READ_BYTES, Caller
+from zeropool.shared.ports.connections import Connections
+from zeropool.shared.ports.listening import Port, listen, unlink_ipc
+from zeropool.shared.ports.reception import MAX_DRAIN, MIB, Reception, Report
 from zeropool.shared.wire.kinds import Kind
 from zeropool.shared.wire.records import Client, Route
 

@@ -5,14 +5,9 @@ No I/O, no clock. A flood must not fill the disk, and must not hide what else ha
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 #: Lines of one kind within one window; the workers of a whole machine may die at once.
 MAX_LINES = 32
 WINDOW_S = 10.0
-
-#: Takes the reason under which an event is counted, the line for the log, and its fields.
-Report = Callable[[str, str, dict[str, object]], None]
 
 
 class Complaints:

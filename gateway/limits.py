@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zeropool.shared.ports.connections import ACCEPT_BURST
+
+#: The gateway's own files and sockets, with room for those that wait to be closed.
+OWN_DESCRIPTORS = 64
+#: A worker has a connection each way.
+DESCRIPTORS_PER_WORKER = 2
+#: An idle connection was measured at 2 KiB of memory, beside the kernel's; a busy one holds more.
+MOST_CONNECTIONS = 10_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -17,3 +26,13 @@ class Limits:
     max_workers: int
     startup_grace_s: float
     stream_idle_s: float
+
+
+def most_connections(wanted: int, descriptors: int, workers: int) -> int:
+    """How many clients may be connected, so that ``workers`` workers can still register.
+
+    ``wanted`` is the configured number, 0 for as many as are reasonable.
+    """
+    reserved = OWN_DESCRIPTORS + ACCEPT_BURST + DESCRIPTORS_PER_WORKER * workers
+    room = descriptors - min(reserved, descriptors // 2)
+    return min(wanted or MOST_CONNECTIONS, room)

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Final
 from zeropool.gateway.clients import ClientPort
 from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Reply, Tell
 from zeropool.gateway.complaints import Complaints
-from zeropool.gateway.connections import Connections, most_connections
 from zeropool.gateway.core import Gateway
-from zeropool.gateway.limits import Limits
-from zeropool.gateway.listening import Port
+from zeropool.gateway.limits import Limits, most_connections
 from zeropool.gateway.metrics import Snapshot, snapshot
 from zeropool.gateway.worker_port import WorkerPort
 from zeropool.shared.config import Config
 from zeropool.shared.descriptors import raise_limit
 from zeropool.shared.logs import fields
 from zeropool.shared.polling import poll_timeout_ms
+from zeropool.shared.ports.connections import Connections
+from zeropool.shared.ports.listening import Port
 from zeropool.shared.signals import Signals
 
 if TYPE_CHECKING:

@@ -13,13 +13,12 @@ import select
 from collections.abc import Container
 from typing import Final
 
-from zeropool.gateway.callers import Caller
-from zeropool.gateway.complaints import Report
-from zeropool.gateway.connections import Connections
 from zeropool.gateway.core import Gateway
-from zeropool.gateway.listening import listen, unlink_ipc
-from zeropool.gateway.reception import MIB, Reception
 from zeropool.shared.errors import ProtocolError
+from zeropool.shared.ports.callers import Caller
+from zeropool.shared.ports.connections import Connections
+from zeropool.shared.ports.listening import listen, unlink_ipc
+from zeropool.shared.ports.reception import MIB, Reception, Report
 from zeropool.shared.push import MAX_UNREAD_BYTES, Push, dial
 from zeropool.shared.trail import log_to_gateway, log_to_worker
 from zeropool.shared.wire.kinds import Kind

@@ -13,7 +13,7 @@ from overload import zmtp
 from raw_dealer import RawDealer
 from zmtp_peer import COMMAND, GREETING, LAST, ZmtpPeer, frame, is_closed, open_socket
 
-from zeropool.gateway.reception import HANDSHAKE_TIMEOUT_S, MAX_DRAIN_BYTES
+from zeropool.shared.ports.reception import HANDSHAKE_TIMEOUT_S, MAX_DRAIN_BYTES
 
 MIB = 1024 * 1024
 ECHO = model_tables("fixture_models.plain.EchoModel")

@@ -21,11 +21,11 @@ from overload.hostile import LARGE_REPLY_BYTES
 from overload.report import Report, parser
 from overload.rig import MIB, Child, Watch, mib, run_callers, service
 
-from zeropool.gateway.callers import LARGE_READ_BYTES
 from zeropool.gateway.clients import FRAME_MARGIN_BYTES
-from zeropool.gateway.reception import MAX_DRAIN_BYTES
 from zeropool.gateway.worker_port import largest_frame_bytes
 from zeropool.shared.config import DEFAULT_MAX_REPLY_BYTES
+from zeropool.shared.ports.callers import LARGE_READ_BYTES
+from zeropool.shared.ports.reception import MAX_DRAIN_BYTES
 
 HONEST_PER_S = 100.0
 ROUNDS = 2

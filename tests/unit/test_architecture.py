@@ -57,11 +57,11 @@ CLOCK_METHODS = frozenset({"now", "utcnow", "today"})
 ALLOWED_WORLDLY = {
     # The shells: all sockets, clocks and signals of the gateway and of a worker.
     "gateway/server.py": {"logging", "secrets", "select", "signal", "time"},
-    "gateway/reception.py": {"select", "socket"},
     "gateway/clients.py": {"select", "socket"},
-    "gateway/callers.py": {"socket"},
-    "gateway/listening.py": {"fcntl", "os", "pathlib", "socket"},
     "gateway/worker_port.py": {"logging", "select"},
+    "shared/ports/reception.py": {"select", "socket"},
+    "shared/ports/callers.py": {"socket"},
+    "shared/ports/listening.py": {"fcntl", "os", "pathlib", "socket"},
     "shared/sending.py": {"socket"},
     "shared/push.py": {"socket"},
     "shared/sockets.py": {"socket"},

@@ -8,12 +8,12 @@ from gateway_world import LIMITS
 
 from zeropool.gateway.clients import ClientPort
 from zeropool.gateway.commands import Reply
-from zeropool.gateway.connections import Connections
 from zeropool.gateway.core import Gateway
 from zeropool.gateway.limits import Limits
-from zeropool.gateway.listening import Port
-from zeropool.gateway.reception import MAX_DRAIN
 from zeropool.shared.config import GatewaySettings
+from zeropool.shared.ports.connections import Connections
+from zeropool.shared.ports.listening import Port
+from zeropool.shared.ports.reception import MAX_DRAIN
 from zeropool.shared.wire import zmtp
 from zeropool.shared.wire.dialer import Dialer
 from zeropool.shared.wire.event import MessageIds, encode_request

@@ -1,4 +1,4 @@
-"""A port of the gateway's shell: whoever connects to it, what they say, and bytes back.
+"""A port of a shell: whoever connects to it, what they say, and bytes back.
 
 It contains no policy. Each port says what to do with messages, and with a peer that is gone or does
 not read. The sockets are the kernel's, not libzmq's: see ``docs/architecture.md`` for why.
@@ -11,19 +11,21 @@ import select
 import socket
 import struct
 from collections import OrderedDict, deque
-from collections.abc import Container
-from typing import Final
+from collections.abc import Callable, Container
+from typing import Final, TypeAlias
 
-from zeropool.gateway.callers import LARGE_READ_BYTES, Caller
-from zeropool.gateway.complaints import Report
-from zeropool.gateway.connections import Connections, Offence
-from zeropool.gateway.listening import Listener
-from zeropool.gateway.unfinished import Unfinished
 from zeropool.shared.errors import MessageTooLarge, ProtocolError
+from zeropool.shared.ports.callers import LARGE_READ_BYTES, Caller
+from zeropool.shared.ports.connections import Connections, Offence
+from zeropool.shared.ports.listening import Listener
+from zeropool.shared.ports.unfinished import Unfinished
 from zeropool.shared.sending import send
 from zeropool.shared.wire.answerer import Answerer
 from zeropool.shared.wire.kinds import Kind
 from zeropool.shared.wire.records import Client
+
+#: Takes the reason under which an event is counted, the line for the log, and its fields.
+Report: TypeAlias = Callable[[str, str, dict[str, object]], None]
 
 MIB: Final = 1024 * 1024
 

@@ -8,8 +8,8 @@ import stat
 
 import pytest
 
-from zeropool.gateway.listening import Port, listen, reserve
 from zeropool.shared.errors import ConfigError
+from zeropool.shared.ports.listening import Port, listen, reserve
 
 KEY = "gateway.bind"
 ANY_PORT = "tcp://127.0.0.1:*"

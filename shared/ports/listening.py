@@ -17,9 +17,9 @@ import socket
 import struct
 from pathlib import Path
 
-from zeropool.gateway.connections import ACCEPT_BURST
 from zeropool.shared import endpoints
 from zeropool.shared.errors import ConfigError
+from zeropool.shared.ports.connections import ACCEPT_BURST
 from zeropool.shared.rundir import is_alive
 
 #: Connections that wait to be accepted: a thousand clients may all come at once.

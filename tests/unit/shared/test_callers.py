@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from zeropool.gateway.callers import (
+from zeropool.shared.ports.callers import (
     FEW_REQUESTS,
     LARGE_READ_BYTES,
     MANY_REQUESTS,

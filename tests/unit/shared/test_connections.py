@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from zeropool.gateway.connections import (
-    ACCEPT_BURST,
-    DESCRIPTORS_PER_WORKER,
-    MOST_CONNECTIONS,
-    OWN_DESCRIPTORS,
+from zeropool.shared.ports.connections import (
     Connections,
     Offence,
-    most_connections,
     origin_of,
 )
-
-RESERVED = OWN_DESCRIPTORS + ACCEPT_BURST
 
 
 def connections(max_connections=3, max_per_address=0):
@@ -63,18 +56,3 @@ def test_peers_without_an_address_are_not_counted_by_address():
 )
 def test_an_address_stands_for_its_owner(address, origin):
     assert origin_of(address) == origin
-
-
-@pytest.mark.parametrize(
-    ("wanted", "descriptors", "workers", "expected"),
-    [
-        (0, 1_000_000, 1024, MOST_CONNECTIONS),
-        (50_000, 1_000_000, 1024, 50_000),
-        (0, 12_000, 1024, 12_000 - 1024 * DESCRIPTORS_PER_WORKER - RESERVED),
-        (5_000, 4_096, 1024, 2_048),
-        (100, 4_096, 1024, 100),
-        (0, 1_024, 16, 1_024 - 16 * DESCRIPTORS_PER_WORKER - RESERVED),
-    ],
-)
-def test_clients_leave_descriptors_for_workers(wanted, descriptors, workers, expected):
-    assert most_connections(wanted, descriptors, workers) == expected

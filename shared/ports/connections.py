@@ -9,27 +9,11 @@ import enum
 import ipaddress
 from collections import Counter
 
-#: The gateway's own files and sockets, with room for those that wait to be closed.
-OWN_DESCRIPTORS = 64
-#: A worker has a connection each way.
-DESCRIPTORS_PER_WORKER = 2
 #: Connections that are accepted at a time, before any of them is counted.
 ACCEPT_BURST = 64
-#: An idle connection was measured at 2 KiB of memory, beside the kernel's; a busy one holds more.
-MOST_CONNECTIONS = 10_000
 
 #: Whoever has one IPv6 address has 2^64 of them.
 IPV6_SITE_BITS = 64
-
-
-def most_connections(wanted: int, descriptors: int, workers: int) -> int:
-    """How many clients may be connected, so that ``workers`` workers can still register.
-
-    ``wanted`` is the configured number, 0 for as many as are reasonable.
-    """
-    reserved = OWN_DESCRIPTORS + ACCEPT_BURST + DESCRIPTORS_PER_WORKER * workers
-    room = descriptors - min(reserved, descriptors // 2)
-    return min(wanted or MOST_CONNECTIONS, room)
 
 
 def origin_of(address: str) -> str:

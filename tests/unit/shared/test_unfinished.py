@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeropool.gateway.unfinished import Unfinished
+from zeropool.shared.ports.unfinished import Unfinished
 
 A, B, C = b"a", b"b", b"c"
 MAX_TOTAL_BYTES = 100
