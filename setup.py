@@ -18,16 +18,16 @@ from setuptools import Extension, setup
 #: By package, each of which becomes one library, so that a client does not load a gateway.
 NATIVE = {
     "shared": (
-        "layout polling ports.callers ports.reception ports.unfinished push sending wire.answerer "
-        "wire.channel wire.dialer wire.event wire.flow wire.heartbeat wire.old_zmtp wire.outgoing "
-        "wire.session wire.zmtp"
+        "layout polling ports.callers ports.pull_port ports.reception ports.unfinished push "
+        "sending wire.answerer wire.channel wire.dialer wire.event wire.flow wire.heartbeat "
+        "wire.old_zmtp wire.outgoing wire.session wire.zmtp"
     ),
     "gateway": (
         "admission budget calls clients core deadlines dispatcher fleet ledger lobby "
         "placement pool queue row_calls rows server suspects tally turns "
         "unread worker_port"
     ),
-    "workers": "batcher core link monitor outbox poller registration runner wear worker",
+    "workers": "batcher core job_port link outbox registration runner wear worker",
     # What users may subclass, and generators that they may leave, are not: neither would work.
     "client": (
         "aio_feed aio_flight aio_wires call core crew engine flight link making results seats "

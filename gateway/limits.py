@@ -8,8 +8,8 @@ from zeropool.shared.ports.connections import ACCEPT_BURST
 
 #: The gateway's own files and sockets, with room for those that wait to be closed.
 OWN_DESCRIPTORS = 64
-#: A worker has a connection each way.
-DESCRIPTORS_PER_WORKER = 2
+#: A worker has a connection each way, and its pulse.
+DESCRIPTORS_PER_WORKER = 3
 #: An idle connection was measured at 2 KiB of memory, beside the kernel's; a busy one holds more.
 MOST_CONNECTIONS = 10_000
 

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Final
 
 from zeropool.gateway.clients import ClientPort
 from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Reply, Tell
-from zeropool.gateway.complaints import Complaints
 from zeropool.gateway.core import Gateway
 from zeropool.gateway.limits import Limits, most_connections
 from zeropool.gateway.metrics import Snapshot, snapshot
 from zeropool.gateway.worker_port import WorkerPort
+from zeropool.shared.complaints import Complaints
 from zeropool.shared.config import Config
 from zeropool.shared.descriptors import raise_limit
 from zeropool.shared.logs import fields
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("zeropool.gateway")
 
+#: To the worker port: one for what it says, and its pulse.
+CONNECTIONS_OF_A_WORKER: Final = 2
 #: Connections to the worker port beyond the workers themselves: those about to register or leave.
 SPARE_WORKER_CONNECTIONS: Final = 64
 
@@ -151,7 +153,9 @@ class Server:
             self._workers_endpoint,
             self._core,
             Connections(
-                max_connections=settings.max_workers + SPARE_WORKER_CONNECTIONS, max_per_address=0
+                max_connections=CONNECTIONS_OF_A_WORKER * settings.max_workers
+                + SPARE_WORKER_CONNECTIONS,
+                max_per_address=0,
             ),
             self._report,
             max_reply_bytes=settings.max_reply_bytes,

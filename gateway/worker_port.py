@@ -10,23 +10,27 @@ import contextlib
 import logging
 import math
 import select
+from collections import Counter
 from collections.abc import Container
 from typing import Final
 
 from zeropool.gateway.core import Gateway
+from zeropool.gateway.enrolment import MAX_NAME_CHARACTERS
+from zeropool.shared import jobs
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.ports.callers import Caller
 from zeropool.shared.ports.connections import Connections
 from zeropool.shared.ports.listening import listen, unlink_ipc
-from zeropool.shared.ports.reception import MIB, Reception, Report
-from zeropool.shared.push import MAX_UNREAD_BYTES, Push, dial
+from zeropool.shared.ports.pull_port import PullPort
+from zeropool.shared.ports.reception import MIB, Report
+from zeropool.shared.push import Push, dial
 from zeropool.shared.trail import log_to_gateway, log_to_worker
-from zeropool.shared.wire.kinds import Kind
+from zeropool.shared.wire.records import Client
 
 log = logging.getLogger("zeropool.gateway")
 
-#: A frozen worker is noticed when so many are not answered: libzmq's thread answers for it,
-#: whatever its model does.
+#: A frozen worker is noticed when it gives no sign of life for so many of these intervals. It gives
+#: them on a connection of their own, whatever its model does; one that has none is asked for them.
 WORKER_PING_INTERVAL_S: Final = 0.5
 WORKER_PINGS: Final = 4
 
@@ -42,7 +46,7 @@ def largest_frame_bytes(max_reply_bytes: int) -> int:
     return 4 * max_reply_bytes + 64 * MIB
 
 
-class WorkerPort(Reception):
+class WorkerPort(PullPort):
     """The port for what workers say, and the links to them."""
 
     def __init__(  # noqa: PLR0913 - the whole of what the port is given
@@ -56,7 +60,6 @@ class WorkerPort(Reception):
         max_held_bytes: int,
     ) -> None:
         super().__init__(
-            Kind.PULL,
             connections,
             report,
             who="worker",
@@ -70,6 +73,10 @@ class WorkerPort(Reception):
         #: The connections to workers, by the worker's id.
         self._links: dict[str, Push] = {}
         self._workers_by_fd: dict[int, str] = {}
+        #: Connections whose only use is to show that a worker lives, and whose they are.
+        self._pulses: dict[Client, str] = {}
+        #: How many of them each worker has.
+        self._pulsing: Counter[str] = Counter()
         #: Workers to whom something was said that was not sent yet.
         self._owed_links: list[str] = []
         #: Links that take no more at the moment.
@@ -133,17 +140,41 @@ class WorkerPort(Reception):
                 # Every message of the protocol is one frame; an empty one before it does no harm.
                 core.dropped["worker_malformed"] += 1
                 continue
+            if payload.startswith(jobs.PULSE_HEAD):
+                self._take_pulse(caller, payload)
+                continue
             if self._is_traced:
                 log_to_gateway(log, "result taken", payload)
             core.worker_message(payload, now)
 
-    def _keep_unread(self, caller: Caller, now: float, *, has_taken: bool) -> None:
-        """A worker is told nothing here but that the gateway is alive."""
-        if not has_taken and caller.outgoing.held_bytes > MAX_UNREAD_BYTES:
-            self._shut_out(caller, "worker_unread", "", now)
+    def _hear(self, caller: Caller, data: bytes, now: float) -> int:
+        worker_id = self._pulses.get(caller.client)
+        if worker_id is not None and worker_id in self._links:
+            self._links[worker_id].silences = 0
+        return super()._hear(caller, data, now)
 
-    def _gone(self, caller: Caller, now: float) -> None:
-        """That a worker is gone shows on the link to it."""
+    def _take_pulse(self, caller: Caller, payload: bytes) -> None:
+        try:
+            worker_id = jobs.decode_pulse(payload).worker
+        except ProtocolError:
+            self._core.dropped["worker_malformed"] += 1
+            return
+        self._forget_pulse(caller)
+        if 0 < len(worker_id) <= MAX_NAME_CHARACTERS:
+            self._pulses[caller.client] = worker_id
+            self._pulsing[worker_id] += 1
+
+    def _forget_pulse(self, caller: Caller) -> None:
+        worker_id = self._pulses.pop(caller.client, None)
+        if worker_id is None:
+            return
+        self._pulsing[worker_id] -= 1
+        if not self._pulsing[worker_id]:
+            del self._pulsing[worker_id]
+
+    def _gone(self, caller: Caller, now: float) -> None:  # noqa: ARG002 - as every port
+        """That a worker is gone shows on the link to it; without a pulse, it is asked there."""
+        self._forget_pulse(caller)
 
     # The links
 
@@ -249,7 +280,10 @@ class WorkerPort(Reception):
             if not link.is_ready:
                 # The core knows how long that may take.
                 continue
-            if link.is_silent(WORKER_PINGS):
+            if worker_id in self._pulsing:
+                if link.is_quiet(WORKER_PINGS):
+                    self._lose(worker_id)
+            elif link.is_silent(WORKER_PINGS):
                 self._lose(worker_id)
             else:
                 self._owe_link(worker_id, link)

@@ -135,6 +135,15 @@ class WorkerBeat(msgspec.Struct, frozen=True, array_like=True, tag="beat"):
     worker: str
 
 
+class Pulse(msgspec.Struct, frozen=True, array_like=True, tag="pulse"):
+    """Worker → gateway: whatever comes on this connection from now on is a sign of my life.
+
+    Its PINGs, as a rule: the worker's main thread has nothing to do with them.
+    """
+
+    worker: str
+
+
 class Retire(msgspec.Struct, frozen=True, array_like=True, tag="retire"):
     """Worker → gateway: replace me when it suits you; until your `Drain` I go on working."""
 
@@ -195,12 +204,17 @@ class Drain(msgspec.Struct, frozen=True, array_like=True, tag="drain"):
     gateway: str
 
 
-FromWorker = Register | Results | WorkerBeat | Retire | Draining | Bye
+FromWorker = Register | Results | WorkerBeat | Pulse | Retire | Draining | Bye
 FromGateway = Welcome | GatewayBeat | Jobs | Cancel | Drain
 
 _ENCODER = msgspec.msgpack.Encoder()
 _FROM_WORKER = msgspec.msgpack.Decoder(FromWorker)
 _FROM_GATEWAY = msgspec.msgpack.Decoder(FromGateway)
+_PULSE = msgspec.msgpack.Decoder(Pulse)
+
+#: So begins a `Pulse`, and nothing else: it is for whoever has the connection, and does not get as
+#: far as other messages.
+PULSE_HEAD = _ENCODER.encode(Pulse(""))[:-1]
 
 
 def encode(message: FromWorker | FromGateway) -> bytes:
@@ -218,6 +232,19 @@ def decode_from_worker(frame: bytes) -> FromWorker:
         message: FromWorker = _FROM_WORKER.decode(frame)
     except DECODE_ERRORS as error:
         raise ProtocolError(f"no message from a worker: {error}") from error
+    return message
+
+
+def decode_pulse(frame: bytes) -> Pulse:
+    """Decode a frame that begins with `PULSE_HEAD`.
+
+    Raises:
+        ProtocolError: the rest of it is wrong.
+    """
+    try:
+        message: Pulse = _PULSE.decode(frame)
+    except DECODE_ERRORS as error:
+        raise ProtocolError(f"no pulse: {error}") from error
     return message
 
 

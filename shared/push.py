@@ -103,9 +103,13 @@ class Push:
 
         Times and not seconds: after a pause of this process, the other has had no time to answer.
         """
-        self.silences += 1
-        if self.silences == 1 and not self.is_full:
+        if not self.silences and not self.is_full:
             self.outgoing.add(zmtp.PING)
+        return self.is_quiet(most)
+
+    def is_quiet(self, most: int) -> bool:
+        """As `is_silent`, where signs of life come without being asked for."""
+        self.silences += 1
         return self.silences > most
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""A worker's connections to its gateways, and who is connected to its own port.
+"""A worker's connections to its gateways: one for what it has to say, and its pulse.
 
-They decide nothing. While a model computes, nothing moves here: what a gateway has to know of a
-worker then, libzmq's thread tells on the port for jobs.
+They decide nothing. While a model computes, nothing moves here: that the worker is alive then, the
+pulse tells.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from zeropool.shared import endpoints
 from zeropool.shared.backoff import Backoff
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.polling import poll_timeout_ms
+from zeropool.shared.ports.listening import peer_endpoint
 from zeropool.shared.push import SEND_BUFFER_BYTES, Push
-from zeropool.workers.monitor import monitor_event
-from zeropool.workers.poller import Poller
+from zeropool.workers.pulse import Pulse
 
 RECONNECT_S: Final = 0.05
 LONGEST_RECONNECT_S: Final = 1.0
@@ -51,6 +51,8 @@ class GatewayLink:
         self.number = number
         self.endpoint = endpoint
         self.push: Push | None = None
+        #: There as long as the connection is.
+        self.pulse: Pulse | None = None
         #: When to connect, while there is no connection; never while that is tried.
         self.connect_at = -math.inf
         #: It was waited for in vain, and has not taken everything since.
@@ -64,25 +66,27 @@ class GatewayLink:
 class GatewayLinks:
     """The ways to all gateways, numbered as they are given. Times are monotonic seconds."""
 
-    def __init__(self, gateways: Sequence[str]) -> None:
+    def __init__(self, gateways: Sequence[str], worker_id: str) -> None:
+        self._worker_id = worker_id
         self._links = [GatewayLink(number, endpoint) for number, endpoint in enumerate(gateways)]
         self._by_fd: dict[int, GatewayLink] = {}
         #: Those that take no more at the moment.
         self._blocked: set[GatewayLink] = set()
         #: What became of tries: a connection that is ready, or none.
-        self._made: deque[tuple[GatewayLink, Push | None]] = deque()
+        self._made: deque[tuple[GatewayLink, tuple[Push, Pulse] | None]] = deque()
         #: Whoever tries may come to an end when nobody wants to know any more.
         self._lock = threading.Lock()
         self._is_closed = False
         self._ping_at = -math.inf
 
-    def open(self, poller: Poller) -> None:
+    def open(self, epoll: select.epoll) -> None:
         """Begin; the first `tick` connects."""
+        self._context = zmq.Context()
         self._epoll = select.epoll()
         self._epoll_fd = self._epoll.fileno()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, _READABLE)
-        poller.register(self._epoll_fd)
+        epoll.register(self._epoll_fd, _READABLE)
 
     def fileno(self) -> int:
         """The descriptor that becomes readable when `step` has something to do."""
@@ -113,9 +117,10 @@ class GatewayLinks:
                 link.connect_at = now + link.backoff.next_s()
                 continue
             link.backoff.reset()
-            link.push = made
-            self._by_fd[made.fd] = link
-            self._epoll.register(made.fd, _READABLE)
+            push, link.pulse = made
+            link.push = push
+            self._by_fd[push.fd] = link
+            self._epoll.register(push.fd, _READABLE)
             came_up.append(link.number)
         return came_up
 
@@ -138,7 +143,7 @@ class GatewayLinks:
                 if now >= link.connect_at:
                     self._connect(link, now)
             elif is_time_to_ping:
-                if push.is_silent(MOST_PINGS):
+                if push.is_silent(MOST_PINGS) or not (link.pulse and link.pulse.is_beating):
                     self._lose(link, push, now)
                 elif not push.is_full:
                     self._send_on(link, push, now)
@@ -174,13 +179,16 @@ class GatewayLinks:
             if link.push is not None:
                 _say_farewell(push.sock, min(until, clock() + FAREWELL_S), clock)
                 push.close()
+            if link.pulse is not None:
+                link.pulse.close()
         with self._lock:
             self._is_closed = True
             self._epoll.close()
             os.close(self._wake_fd)
         for _, made in self._made:
-            if made is not None:
-                made.close()
+            _hang_up(made)
+        # Whoever still tries to make a pulse, is told so.
+        self._context.term()
 
     def _send_until(
         self, link: GatewayLink, push: Push, until: float, clock: Callable[[], float]
@@ -233,16 +241,25 @@ class GatewayLinks:
 
     def _try(self, link: GatewayLink) -> None:
         # In a thread of its own.
-        made: Push | None = None
+        made: tuple[Push, Pulse] | None = None
         # Where nobody is there, or no gateway, or the name is none, it is tried again.
         with contextlib.suppress(OSError, ValueError, ProtocolError):
-            made = connected(link.endpoint)
+            made = self._connected(link.endpoint)
         with self._lock:
             if not self._is_closed:
                 self._made.append((link, made))
                 os.eventfd_write(self._wake_fd, 1)
-            elif made is not None:
-                made.close()
+                return
+        _hang_up(made)
+
+    def _connected(self, endpoint: str) -> tuple[Push, Pulse]:
+        push = connected(endpoint)
+        try:
+            peer = peer_endpoint(push.sock)
+            return push, Pulse(self._context, peer, self._worker_id, HANDSHAKE_TIMEOUT_S)
+        except OSError:
+            push.close()
+            raise
 
     def _lose(self, link: GatewayLink, push: Push, now: float) -> None:
         """The connection is gone, and all that was not sent with it."""
@@ -250,7 +267,9 @@ class GatewayLinks:
         del self._by_fd[push.fd]
         self._blocked.discard(link)
         push.close()
-        link.push = None
+        if link.pulse is not None:
+            link.pulse.close()
+        link.push = link.pulse = None
         link.is_slow = False
         link.connect_at = now + link.backoff.next_s()
 
@@ -287,6 +306,12 @@ def connected(endpoint: str) -> Push:
     return push
 
 
+def _hang_up(made: tuple[Push, Pulse] | None) -> None:
+    if made is not None:
+        for connection in made:
+            connection.close()
+
+
 def _say_farewell(sock: socket.socket, until: float, clock: Callable[[], float]) -> None:
     """Say that nothing more comes, and wait for the other end to hang up.
 
@@ -302,30 +327,3 @@ def _say_farewell(sock: socket.socket, until: float, clock: Callable[[], float])
     except OSError:
         # It has hung up in its own way.
         pass
-
-
-class Callers:
-    """Who is connected to the socket for jobs: the gateways, as a rule."""
-
-    def __init__(self, jobs_socket: zmq.Socket[bytes]) -> None:
-        self._socket = jobs_socket
-        self._descriptors: set[int] = set()
-        self.monitor = jobs_socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
-
-    def __bool__(self) -> bool:
-        """Somebody is connected."""
-        return bool(self._descriptors)
-
-    def take_events(self) -> None:
-        """Take note of who came and went since the last call."""
-        while int(self.monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            event, descriptor = monitor_event(self.monitor.recv_multipart(zmq.NOBLOCK)[0])
-            if event == zmq.EVENT_ACCEPTED:
-                self._descriptors.add(descriptor)
-            else:
-                self._descriptors.discard(descriptor)
-
-    def close(self) -> None:
-        """Watch no longer."""
-        self._socket.disable_monitor()
-        self.monitor.close()

@@ -1,7 +1,6 @@
 """A worker's shell: sockets, clock, signals, the hard limit and the log. It contains no policy.
 
 One thread: it takes what has arrived, lets the core choose, runs the batch, sends the results.
-While a model computes, libzmq's thread tells gateways that this process is alive.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import logging
 import math
 import os
 import secrets
+import select
 import signal
 import socket
 import time
@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import zmq
 
 from zeropool.shared import endpoints
+from zeropool.shared.complaints import Complaints
 from zeropool.shared.config import WorkerSettings
-from zeropool.shared.errors import ConfigError
 from zeropool.shared.logs import fields
 from zeropool.shared.model import ModelInfo
 from zeropool.shared.polling import poll_timeout_ms
@@ -32,17 +31,15 @@ from zeropool.workers.alarm import Alarm
 from zeropool.workers.batcher import Batch
 from zeropool.workers.commands import Log, Note, Ready, Send
 from zeropool.workers.core import Identity, WorkerCore
-from zeropool.workers.link import Callers, GatewayLinks
+from zeropool.workers.job_port import JobPort
+from zeropool.workers.link import GatewayLinks
 from zeropool.workers.mishaps import Mishaps
 from zeropool.workers.models import LoadedModel
-from zeropool.workers.poller import Poller
 from zeropool.workers.runner import Runner
 from zeropool.workers.wear import Wear
 
 log = logging.getLogger("zeropool.worker")
 
-#: Messages taken before the next batch starts.
-MAX_DRAIN: Final = 256
 #: News may lie in the sockets for so long while there is work: two looks cost 60 µs of each call.
 MAX_UNSEEN_S: Final = 0.010
 #: Results that are still on their way when a worker ends get this long.
@@ -54,8 +51,6 @@ WEIGH_INTERVAL_S: Final = 1.0
 #: The part of `max_requests` that is drawn by lot on top, so that not all are due at once.
 MAX_REQUESTS_JITTER: Final = 0.1
 MIB: Final = 1024 * 1024
-# A plain integer: pyzmq's flag costs more.
-_NOBLOCK: Final = int(zmq.NOBLOCK)
 
 
 class Worker:
@@ -87,9 +82,11 @@ class Worker:
             (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT), ignored=ignored, at_once=self._told
         )
         self._is_told = False
-        #: The last step ran no batch.
-        self._is_rested = True
-        self._links = GatewayLinks(gateways)
+        self._links = GatewayLinks(gateways, self.worker_id)
+        self._jobs = JobPort(
+            settings.bind or self._default_endpoint(), self._take_message, self._report
+        )
+        self._complaints = Complaints()
         self._flush_until = math.inf
         self._weigh_at = -math.inf if settings.max_rss_mb else math.inf
 
@@ -113,23 +110,11 @@ class Worker:
     def _open(self) -> None:
         self._alarm.open()
         self._signals.open()
-        self._context = zmq.Context()
-        self._jobs = self._context.socket(zmq.PULL)
-        # The gateways bound what they send by our credit.
-        self._jobs.setsockopt(zmq.RCVHWM, 0)
-        self._jobs.setsockopt(zmq.IPV6, 1)
-        wanted = self._settings.bind or self._default_endpoint()
-        try:
-            self._jobs.bind(wanted)
-        except zmq.ZMQError as error:
-            raise ConfigError(f"worker.bind = {wanted!r}: cannot bind: {error.strerror}") from error
-        self._endpoint = self._jobs.getsockopt_string(zmq.LAST_ENDPOINT)
-        self._callers = Callers(self._jobs)
-        self._poller = Poller()
-        self._poller.register(self._jobs)
-        self._poller.register(self._callers.monitor)
-        self._poller.register(self._signals.fileno())
-        identity = Identity(self.worker_id, self._endpoint, os.getpid(), socket.gethostname())
+        self._epoll = select.epoll()
+        self._epoll.register(self._signals.fileno(), select.EPOLLIN)
+        self._jobs.open(self._epoll)
+        endpoint = self._jobs.endpoint
+        identity = Identity(self.worker_id, endpoint, os.getpid(), socket.gethostname())
         self._core = WorkerCore(
             identity,
             self._infos,
@@ -141,8 +126,8 @@ class Worker:
                 first_rss_bytes=_rss_bytes(),
             ),
         )
-        self._links.open(self._poller)
-        log.info("listening", extra=fields(worker=self.worker_id, jobs=self._endpoint))
+        self._links.open(self._epoll)
+        log.info("listening", extra=fields(worker=self.worker_id, jobs=endpoint))
 
     def _default_endpoint(self) -> str:
         if all(isinstance(endpoints.parse(g), endpoints.Ipc) for g in self._gateways):
@@ -152,26 +137,20 @@ class Worker:
     def _is_finished(self) -> bool:
         """It has said goodbye, and every gateway has hung up.
 
-        A gateway takes the end of the socket for jobs for our death. So it has to read our
+        A gateway takes the end of its connection to us for our death. So it has to read our
         goodbye, and the results before it, and to hang up first.
         """
         if not self._core.is_ending:
             return False
         if self._flush_until == math.inf:
             self._flush_until = self._clock() + FLUSH_S
-        self._callers.take_events()
-        return not self._callers or self._clock() >= self._flush_until
+        return not self._jobs.has_callers or self._clock() >= self._flush_until
 
     def _close(self) -> None:
         self._alarm.disarm()
         self._links.close(min(self._flush_until, self._clock() + FLUSH_S), self._clock)
-        self._callers.close()
-        self._jobs.close(linger=0)
-        self._context.term()
-        self._poller.close()
-        endpoint = endpoints.parse(self._endpoint)
-        if isinstance(endpoint, endpoints.Ipc):
-            Path(endpoint.path).unlink(missing_ok=True)
+        self._jobs.close()
+        self._epoll.close()
         self._signals.close()
         log.info("stopped", extra=fields(worker=self.worker_id))
 
@@ -181,17 +160,17 @@ class Worker:
         due_at = min(
             self._core.next_deadline(),
             self._links.next_deadline(),
+            self._jobs.next_deadline(),
             self._flush_until,
             self._weigh_at,
         )
-        ready = self._poller.poll(poll_timeout_ms(due_at, self._clock()))
+        timeout_s = poll_timeout_ms(due_at, self._clock()) / 1000
+        ready = {fd for fd, _ in self._epoll.poll(timeout_s)}
         now = self._clock()
         if self._signals.fileno() in ready and self._signals.take():
             self._end(now)
-        if self._jobs in ready:
-            self._take_messages(now)
-        if self._callers.monitor in ready:
-            self._callers.take_events()
+        self._jobs.step(ready, now)
+        self._jobs.flush(now)
         if self._links.fileno() in ready:
             for number in self._links.step(now):
                 self._core.connected(number, now)
@@ -200,10 +179,10 @@ class Worker:
             self._core.wear.weighs(_rss_bytes())
         if now >= due_at:
             self._links.tick(now)
+            self._jobs.tick(now)
             self._core.tick(now)
         self._carry_out()
         batch = self._core.next_batch(now)
-        self._is_rested = batch is None
         if batch is not None:
             self._run(batch)
             self._run_full_batches(now + MAX_UNSEEN_S)
@@ -226,29 +205,23 @@ class Worker:
             self._flush_until = min(self._flush_until, now + QUICK_FLUSH_S)
         self._core.drain()
 
-    def _take_messages(self, now: float) -> None:
-        try:
-            for _ in range(MAX_DRAIN):
-                frame = self._jobs.recv(_NOBLOCK)
-                if self._is_traced:
-                    log_to_worker(log, "job taken", frame, self.worker_id)
-                self._core.message(frame, now)
-                if self._is_rested and len(self._core.batcher) == 1:
-                    # A call that comes alone does not wait until it is known that none follows.
-                    return
-        except zmq.Again:
-            self._poller.emptied(self._jobs)
+    def _take_message(self, frame: bytes, now: float) -> None:
+        if self._is_traced:
+            log_to_worker(log, "job taken", frame, self.worker_id)
+        self._core.message(frame, now)
 
     def _run(self, batch: Batch) -> None:
         started_at = self._clock()
         results = self._runner.run(batch)
-        self._core.finished(batch, results, started_at=started_at, ended_at=self._clock())
+        ended_at = self._clock()
+        self._core.finished(batch, results, started_at=started_at, ended_at=ended_at)
         self._carry_out()
         # Only now, as somebody waits for what was sent.
         self._alarm.disarm()
         for mishap in self._mishaps.take(started_at):
             told = msgspec.structs.asdict(mishap)
             log.warning("%s failed", told.pop("method"), extra=fields(**told))
+        self._jobs.was_away(ended_at - started_at)
         if self._links.is_blocked:
             self._links.wait(self._clock)
 
@@ -268,6 +241,13 @@ class Worker:
         if not self._links.send(command.link, command.frame, self._clock()):
             # Without a gateway, nobody could use it.
             log.debug("no gateway", extra=fields(endpoint=self._gateways[command.link]))
+
+    def _report(self, reason: str, text: str, about: dict[str, object]) -> None:
+        """Something was wrong with a connection: say so now and then."""
+        silent = self._complaints.count(text, self._clock())
+        if silent is not None:
+            about = about | {"reason": reason} | ({"not_logged": silent} if silent else {})
+            log.warning(text, extra=fields(**about))
 
     def _note(self, command: Log) -> None:
         level = logging.WARNING if command.note in _BAD_NEWS else logging.INFO

@@ -69,11 +69,12 @@ ALLOWED_WORLDLY = {
     "gateway/httpd.py": {"http", "io", "logging", "socket", "socketserver", "threading", "time"},
     "gateway/inquiry.py": {"concurrent", "os", "threading"},
     "workers/worker.py": (
-        {"logging", "os", "pathlib", "secrets", "signal", "socket", "time", "zmq"}
+        {"logging", "os", "pathlib", "secrets", "select", "signal", "socket", "time"}
     ),
     # One that looks names up is in a thread of its own.
     "workers/link.py": {"os", "select", "socket", "threading", "zmq"},
-    "workers/poller.py": {"select", "zmq"},
+    "workers/job_port.py": {"select"},
+    "workers/pulse.py": {"zmq"},
     # Which files are imported.
     "shared/native.py": {"os", "pathlib"},
     "workers/alarm.py": {"faulthandler", "signal", "time"},

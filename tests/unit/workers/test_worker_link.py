@@ -2,12 +2,14 @@
 
 import contextlib
 import math
+import select
 import socket
 import threading
 import time
 
 import pytest
 
+from zeropool.shared import jobs
 from zeropool.shared.wire.answerer import Answerer
 from zeropool.shared.wire.kinds import Kind
 from zeropool.shared.wire.zmtp import GREETING, ready_command
@@ -18,7 +20,6 @@ from zeropool.workers.link import (
     PING_INTERVAL_S,
     GatewayLinks,
 )
-from zeropool.workers.poller import Poller
 
 LARGE = b"x" * 20_000_000
 #: Longest that anything here takes.
@@ -52,21 +53,31 @@ class Gateway:
         self.port = self.server.getsockname()[1]
         self.endpoint = f"tcp://127.0.0.1:{self.port}"
         self.sock = None
+        self.pulse = None
 
     def accept(self):
-        """Shake hands with whoever connects."""
-        self.sock, _ = self.server.accept()
-        self.sock.settimeout(WAIT_MS / 1000)
-        self.peer = Answerer(Kind.PULL, 100_000_000)
-        self._speak()
-        while not self.peer.is_ready:
-            self.peer.receive(self.sock.recv(1_000))
-            self._speak()
+        """Shake hands with a worker that connects; return whose pulse it says that it has."""
+        self._hang_up()
+        self.sock, self.peer, said = self._shake_hands()
+        assert said == []
+        self.pulse, peer, said = self._shake_hands()
+        while not said:
+            said = peer.receive(self.pulse.recv(1_000))
+        return jobs.decode_pulse(said[0]).worker
+
+    def _shake_hands(self):
+        sock, _ = self.server.accept()
+        sock.settimeout(WAIT_MS / 1000)
+        peer = Answerer(Kind.PULL, 100_000_000)
+        said = []
+        while not peer.is_ready:
+            _speak(sock, peer)
+            said += peer.receive(sock.recv(1_000))
+        _speak(sock, peer)
+        return sock, peer, said
 
     def _speak(self):
-        for part in self.peer.replies:
-            self.sock.sendall(part)
-        self.peer.replies.clear()
+        _speak(self.sock, self.peer)
 
     def take(self, count=1):
         """So many messages."""
@@ -98,8 +109,18 @@ class Gateway:
 
     def close(self):
         self.server.close()
-        if self.sock is not None:
-            self.sock.close()
+        self._hang_up()
+
+    def _hang_up(self):
+        for sock in (self.sock, self.pulse):
+            if sock is not None:
+                sock.close()
+
+
+def _speak(sock, peer):
+    for part in peer.replies:
+        sock.sendall(part)
+    peer.replies.clear()
 
 
 @pytest.fixture
@@ -113,13 +134,13 @@ class Rig:
 
     def __init__(self, *endpoints):
         self.clock = StoppedClock()
-        self.poller = Poller()
-        self.links = GatewayLinks(endpoints)
-        self.links.open(self.poller)
+        self.epoll = select.epoll()
+        self.links = GatewayLinks(endpoints, "w1")
+        self.links.open(self.epoll)
 
     def step(self):
         """Wait until something happens, and take it; return who came up."""
-        assert self.links.fileno() in self.poller.poll(WAIT_MS)
+        assert self.links.fileno() in dict(self.epoll.poll(WAIT_MS / 1000))
         return self.links.step(self.clock.now)
 
     def come_up(self, gateway):
@@ -135,7 +156,7 @@ class Rig:
 
     def close(self):
         self.links.close(self.clock.now, self.clock)
-        self.poller.close()
+        self.epoll.close()
 
 
 @pytest.fixture
@@ -210,6 +231,41 @@ def test_a_name_that_nobody_has_is_looked_up_again_later(name):
         assert rig.clock.now < rig.links.next_deadline() <= rig.clock.now + 0.1
 
 
+def test_a_pulse_beats_beside_the_connection_and_says_whose_it_is(rig, gateway):
+    rig.links.tick(rig.clock.now)
+    assert gateway.accept() == "w1"
+    assert rig.step() == [0]
+
+    # Nobody steps: libzmq's thread does it.
+    assert gateway.pulse.recv(1_000).endswith(b"\x04PING\x00\x00")
+
+
+def test_without_a_pulse_the_connection_is_made_again(rig, gateway):
+    rig.come_up(gateway)
+    gateway.pulse.close()
+    for _ in range(1_000):
+        rig.clock.now += PING_INTERVAL_S
+        rig.links.tick(rig.clock.now)
+        if not rig.links.send(0, b"", rig.clock.now):
+            break
+        gateway.take_what_is_there()
+        rig.step()
+    assert gateway.is_left()
+
+    rig.clock.now = rig.links.next_deadline()
+    assert rig.come_up(gateway) == [0]
+
+
+def test_whoever_takes_no_pulse_is_no_gateway(rig, gateway):
+    rig.links.tick(rig.clock.now)
+    gateway.sock, gateway.peer, _ = gateway._shake_hands()
+    gateway.server.accept()[0].close()
+
+    assert rig.step() == []
+    assert gateway.is_left()
+    assert rig.links.next_deadline() <= rig.clock.now + 0.1
+
+
 def test_a_gateway_that_answers_signs_of_life_is_kept(rig, gateway):
     rig.come_up(gateway)
     for _ in range(10):
@@ -281,8 +337,8 @@ def test_at_the_end_what_was_sent_arrives(rig, gateway):
 
     assert gateway.take() == [b"last words"]
     assert gateway.sock.recv(1) == b""
-    rig.links = GatewayLinks([])
-    rig.links.open(rig.poller)
+    rig.links = GatewayLinks([], "w1")
+    rig.links.open(rig.epoll)
 
 
 def test_a_port_of_something_else_is_no_gateway(rig, gateway):

@@ -1,6 +1,6 @@
 """How many lines a flood may write."""
 
-from zeropool.gateway.complaints import MAX_LINES, WINDOW_S, Complaints
+from zeropool.shared.complaints import MAX_LINES, WINDOW_S, Complaints
 
 
 def test_the_first_events_are_all_written():
