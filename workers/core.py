@@ -86,6 +86,8 @@ class WorkerCore:
         #: The gateway that was asked to let a spent worker go.
         self._asked: _Link | None = None
         self._is_ready = False
+        #: Until then no batch is started: a gateway may be about to answer.
+        self._rest_until = -math.inf
         self._commands: list[Command] = []
         if self.wear.is_born_large:
             self._log(Note.BORN_LARGE, worker=identity.worker_id)
@@ -102,6 +104,7 @@ class WorkerCore:
     def connected(self, link: int, now: float) -> None:
         """The connection to a gateway has come up, perhaps again."""
         self._links[link].registration.connected(now)
+        self._rest()
         self._links[link].outbox.reconnected()
 
     def message(self, frame: bytes, now: float) -> None:
@@ -146,6 +149,7 @@ class WorkerCore:
     def _welcomed(self, link: _Link, message: jobs.Welcome, now: float) -> None:
         is_first = not any(other.registration.is_welcomed for other in self._links)
         replaced = link.registration.welcomed(message.gateway, now, message.serial)
+        self._rest()
         if replaced:
             # That incarnation is gone, and its jobs mean nothing to the new one.
             self.batcher.forget_gateway(replaced)
@@ -200,7 +204,9 @@ class WorkerCore:
 
     def next_batch(self, now: float) -> Batch | None:
         """The batch to run now, if one is due; `finished` is to follow."""
-        return None if self.is_ending else self.batcher.next_batch(now)
+        if self.is_ending or now < self._rest_until:
+            return None
+        return self.batcher.next_batch(now)
 
     @property
     def has_full_batch(self) -> bool:
@@ -229,13 +235,14 @@ class WorkerCore:
             deadline = min(deadline, link.registration.next_deadline())
         if self.is_ending:
             return deadline
-        return min(deadline, self.batcher.next_deadline(), self._beat_at)
+        return min(deadline, max(self.batcher.next_deadline(), self._rest_until), self._beat_at)
 
     def tick(self, now: float) -> None:
         """Do what is due by now."""
         for link in self._reporting():
             if link.registration.must_register(now):
                 self._register(link)
+                self._rest()
         if self.is_ending:
             return
         if self.wear.reason:
@@ -255,6 +262,9 @@ class WorkerCore:
         self._asked = link
         self._send(link, jobs.Retire(self.identity.worker_id, self.wear.reason))
         self._log(Note.SPENT, worker=self.identity.worker_id, reason=self.wear.reason)
+
+    def _rest(self) -> None:
+        self._rest_until = max(link.registration.answer_until for link in self._links)
 
     def _reporting(self) -> Iterable[_Link]:
         """The links over which to register: on its way out, none to which it would be new."""

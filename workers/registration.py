@@ -6,12 +6,17 @@ nothing for `FORGOTTEN_AFTER_S` begins anew.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from zeropool.shared.backoff import Backoff
 from zeropool.shared.jobs import FORGOTTEN_AFTER_S
 
 FIRST_WAIT_S: Final = 0.05
+#: Only the main thread shakes hands with a gateway that has heard of us, and between two batches it
+#: would not look for long: the first of these REGISTERs are waited for so long.
+ANSWER_WAIT_S: Final = 0.1
+WAITED_FOR: Final = 2
 LONGEST_WAIT_S: Final = 2.0
 
 
@@ -25,6 +30,10 @@ class Registration:
         self.serial = 0
         #: The latest of them that was answered.
         self._answered_serial = 0
+        #: Until when an answer is worth waiting for.
+        self.answer_until = -math.inf
+        #: How many REGISTERs over this connection are still to be waited for.
+        self._to_wait_for = 0
         self._act_at = now
         self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
 
@@ -50,6 +59,8 @@ class Registration:
         """The connection came up, perhaps again: whoever is there may not know us."""
         self._backoff.reset()
         self._act_at = now
+        self._to_wait_for = WAITED_FOR
+        self.answer_until = now + ANSWER_WAIT_S
 
     def is_late(self, serial: int) -> bool:
         """Tell whether a welcome answers less than another one that is here already.
@@ -66,6 +77,8 @@ class Registration:
         self._answered_serial = max(self._answered_serial, min(serial, self.serial))
         replaced = self.gateway if self.gateway != gateway else ""
         self.gateway = gateway
+        self.answer_until = -math.inf
+        self._to_wait_for = 0
         self._backoff.reset()
         self._act_at = now + FORGOTTEN_AFTER_S
         return replaced
@@ -85,4 +98,7 @@ class Registration:
             return False
         self._act_at = now + self._backoff.next_s()
         self.serial += 1
+        if self._to_wait_for:
+            self._to_wait_for -= 1
+            self.answer_until = now + ANSWER_WAIT_S
         return True

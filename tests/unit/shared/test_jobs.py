@@ -13,6 +13,7 @@ from zeropool.shared.errors import ProtocolError
 from zeropool.shared.jobs import (
     MAX_JOB_ROWS,
     MAX_ROW_INDEX,
+    PULSE_HEAD,
     Bye,
     Cancel,
     Drain,
@@ -22,6 +23,7 @@ from zeropool.shared.jobs import (
     Jobs,
     Kind,
     Outcome,
+    Pulse,
     Register,
     Result,
     Results,
@@ -31,6 +33,7 @@ from zeropool.shared.jobs import (
     WorkerBeat,
     decode_from_gateway,
     decode_from_worker,
+    decode_pulse,
     encode,
 )
 from zeropool.shared.model import ModelInfo
@@ -91,6 +94,7 @@ FROM_WORKER = {
     "beat": (WorkerBeat("w1"), "92 a462656174 a27731"),
     "retire": (Retire("w1", "old"), "93 a6726574697265 a27731 a36f6c64"),
     "draining": (Draining("w1"), "92 a8647261696e696e67 a27731"),
+    "pulse": (Pulse("w1"), "92 a570756c7365 a27731"),
     "bye": (Bye("w1", 4), "93 a3627965 a27731 04"),
 }
 FROM_GATEWAY = {
@@ -132,6 +136,18 @@ def parameters(table):
 def test_what_a_worker_says_has_these_bytes(message, frame):
     assert encode(message) == frame
     assert decode_from_worker(frame) == message
+
+
+def test_a_pulse_is_known_by_its_head():
+    heads = {name: encode(message)[: len(PULSE_HEAD)] for name, (message, _) in FROM_WORKER.items()}
+    assert [name for name, head in heads.items() if head == PULSE_HEAD] == ["pulse"]
+    assert decode_pulse(encode(Pulse("w1"))) == Pulse("w1")
+
+
+@pytest.mark.parametrize("rest", [b"", b"\x01", b"\xa2w", b"\xa2w1 and more"])
+def test_what_begins_like_a_pulse_and_is_none_is_a_protocol_error(rest):
+    with pytest.raises(ProtocolError):
+        decode_pulse(PULSE_HEAD + rest)
 
 
 @pytest.mark.parametrize(("message", "frame"), parameters(FROM_GATEWAY))

@@ -10,6 +10,7 @@ from zeropool.shared.jobs import BEAT_INTERVAL_S, FORGOTTEN_AFTER_S, Kind, Outco
 from zeropool.workers.commands import Note
 from zeropool.workers.core import UNHEARD_AFTER_TRIES
 from zeropool.workers.outbox import MAX_KEPT_BYTES
+from zeropool.workers.registration import ANSWER_WAIT_S, WAITED_FOR
 from zeropool.workers.wear import Wear
 
 BEAT = jobs.WorkerBeat("w1")
@@ -229,6 +230,41 @@ def test_the_next_deadline_is_that_of_a_batch_where_one_waits():
 # Beats
 
 
+def test_a_gateway_that_comes_up_is_answered_before_the_next_batch():
+    world = World(gateways=2)
+    world.core.connected(0, START)
+    world.is_welcomed("g0", link=0)
+    world.core.connected(1, START)
+    world.is_given(job(1), job(2), gateway="g0")
+    assert world.core.next_batch(START) is None
+    world.core.tick(START)
+    assert [type(said) for said in world.said(link=1)] == [jobs.Register]
+    assert world.core.next_batch(START) is None
+    assert START < world.core.next_deadline() <= START + ANSWER_WAIT_S
+
+    world.is_welcomed("g1", link=1)
+    assert world.core.next_deadline() <= START
+    assert world.core.next_batch(START) is not None
+
+
+def test_a_gateway_that_comes_up_and_says_nothing_is_not_waited_for_again_and_again():
+    world = World(gateways=2)
+    world.is_welcomed("g0", link=0)
+    world.core.connected(1, START)
+    now = START
+    waited = 0
+    for number in range(100):
+        world.is_given(job(number), gateway="g0", now=now)
+        world.core.tick(now)
+        if world.core.next_batch(now) is None:
+            waited += 1
+            now += ANSWER_WAIT_S
+            assert world.core.next_batch(now) is not None
+        now += 0.1
+
+    assert waited == WAITED_FOR
+
+
 def test_an_idle_worker_beats(welcomed):
     assert welcomed.core.next_deadline() == START + BEAT_INTERVAL_S
 
@@ -375,7 +411,7 @@ def test_what_a_gateway_tells_of_is_not_sent_again(welcomed, message):
 def test_what_goes_over_the_new_connection_is_sent_once(welcomed):
     welcomed.core.connected(0, START)
     welcomed.is_given(job(1))
-    welcomed.runs_a_batch()
+    welcomed.runs_a_batch(START + ANSWER_WAIT_S)
     welcomed.said()
 
     welcomed.is_welcomed()
