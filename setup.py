@@ -27,7 +27,10 @@ NATIVE = {
         "placement pool queue row_calls rows server suspects tally turns "
         "unread worker_port"
     ),
-    "workers": "batcher core job_port link outbox registration runner wear worker",
+    "workers": (
+        "alarm batcher containers core job_port link mishaps outbox registration runner validation "
+        "wear worker"
+    ),
     # What users may subclass, and generators that they may leave, are not: neither would work.
     "client": (
         "aio_feed aio_flight aio_wires call core crew engine flight link making results seats "
