@@ -1,6 +1,7 @@
 """A port whose subclass keeps what it is given, on real sockets, step by step."""
 
 import contextlib
+import math
 import os
 import resource
 import select
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import pytest
 import zmq
+from scarce import Listening
 
 from zeropool.shared import native
 from zeropool.shared.ports.connections import Connections
 from zeropool.shared.ports.listening import listen
 from zeropool.shared.ports.reception import (
+    ACCEPT_PAUSE_S,
     HANDSHAKE_TIMEOUT_S,
     KEEPALIVE_IDLE_S,
     MAX_DRAIN,
@@ -102,9 +105,10 @@ class World:
         self._stack.callback(self.epoll.close)
 
     def open(self):
-        sock = listen(self.endpoint, "key")
-        self.address = sock.getsockname()
-        self.port.open(sock, self.epoll)
+        self.listening = Listening(fileno=listen(self.endpoint, "key").detach())
+        self.listening.setblocking(False)
+        self.address = self.listening.getsockname()
+        self.port.open(self.listening, self.epoll)
         self._is_open = True
         self._stack.callback(self.hang_up)
 
@@ -786,3 +790,45 @@ def test_who_comes_when_there_are_no_descriptors_is_turned_away_and_others_stay(
     world.peer().say(b"new")
     world.step()
     assert world.heard[1:] == [b"new"]
+
+
+def test_where_nobody_can_be_accepted_the_port_rests_and_then_accepts_who_has_waited(world):
+    world.listening.failures = math.inf
+    peer = world.queue()
+    world.step(now=10.0)
+
+    about = {"error": "No buffer space available"}
+    assert world.reports == [("guest_connection_no_descriptor", "guest shut out", about)]
+    # The loop may sleep.
+    assert world.is_quiet
+    assert world.port.next_deadline() == 10.0 + ACCEPT_PAUSE_S
+    world.port.tick(10.0 + ACCEPT_PAUSE_S - 0.001)
+    assert world.is_quiet
+
+    world.port.tick(10.0 + ACCEPT_PAUSE_S)
+    world.step(now=11.0)
+    assert world.reasons == ["guest_connection_no_descriptor"] * 2
+    assert world.port.next_deadline() == 11.0 + ACCEPT_PAUSE_S
+    assert world.is_quiet
+
+    world.listening.failures = 0
+    world.port.tick(12.0)
+    peer.send(HELLO + frame(b"at last"))
+    world.rest(now=12.0)
+    assert world.heard == [b"at last"]
+    assert world.port.next_deadline() == float("inf")
+
+
+def test_while_a_port_rests_handshakes_end_in_time_all_the_same(world):
+    stranger = world.connect()
+    world.listening.failures = math.inf
+    world.queue()
+    world.step(now=1.0)
+    assert world.port.next_deadline() == 1.0 + ACCEPT_PAUSE_S
+    world.port.tick(2.0)
+    world.step(now=HANDSHAKE_TIMEOUT_S - 0.1)
+    assert world.port.next_deadline() == HANDSHAKE_TIMEOUT_S
+
+    world.port.tick(HANDSHAKE_TIMEOUT_S)
+    assert stranger.is_hung_up_on
+    assert world.port.next_deadline() == HANDSHAKE_TIMEOUT_S - 0.1 + ACCEPT_PAUSE_S
