@@ -284,6 +284,16 @@ class Reception(abc.ABC):
             sock.close()
             self._complain(self._reason(offence), {"peer": address or "local"})
             return
+        try:
+            self._epoll.register(fd, _READABLE)
+        except OSError as error:
+            # This user's share of watches, fs.epoll.max_user_watches, is used up; or the memory.
+            self._connections.closed(fd)
+            sock.close()
+            why = f"epoll: {error.strerror}"
+            about: dict[str, object] = {"peer": address or "local", "error": why}
+            self._complain(f"{self._prefix}connection_not_watched", about)
+            return
         sock.setblocking(False)
         if address:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -295,7 +305,6 @@ class Reception(abc.ABC):
         caller = Caller(sock, client, address, peer, now + HANDSHAKE_TIMEOUT_S)
         self._by_fd[fd] = self._by_client[client] = caller
         self._strangers[client] = caller
-        self._epoll.register(fd, _READABLE)
         self._speak(caller)
 
     def _shut_out(self, caller: Caller, reason: str, error: str, now: float) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import zmq
 from gateway_world import LIMITS, model_info
+from scarce import Watches
 
 from zeropool.gateway.commands import Connect, Disconnect, Log, Note, Tell
 from zeropool.gateway.core import Gateway
@@ -697,3 +698,28 @@ def test_closing_leaves_no_descriptor_and_no_socket_in_the_file_system(make_worl
     assert not (tmp_path / "gateway").exists()
     world.close()
     assert descriptors() == before
+
+
+def test_a_worker_that_cannot_be_watched_is_reported_and_lost_and_others_stay(
+    make_world, monkeypatch
+):
+    watches = Watches()
+    monkeypatch.setattr(select, "epoll", watches.epoll)
+    world = make_world()
+    pull = world.worker("w1")
+    world.listen("w2")
+    before = descriptors()
+    watches.left = 0
+    world.register("w2", f"ipc://{world.path('w2')}")
+
+    error = f"ipc://{world.path('w2')}: epoll: No space left on device"
+    about = {"worker": "w2", "error": error}
+    assert world.reports == [("worker_unreachable", "worker cannot be reached", about)]
+    assert world.state("w2") is None
+    assert descriptors() == before
+    world.port.tell("w1", b"hello")
+    world.port.flush(0.0)
+    assert pull.read() == [b"hello"]
+    watches.left = 1
+    world.register("w2", f"ipc://{world.path('w2')}")
+    assert world.state("w2") is WorkerState.CONNECTING

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import zmq
-from scarce import Listening
+from scarce import Listening, Watches
 
 from zeropool.shared import native
 from zeropool.shared.ports.connections import Connections
@@ -832,3 +832,27 @@ def test_while_a_port_rests_handshakes_end_in_time_all_the_same(world):
     world.port.tick(HANDSHAKE_TIMEOUT_S)
     assert stranger.is_hung_up_on
     assert world.port.next_deadline() == HANDSHAKE_TIMEOUT_S - 0.1 + ACCEPT_PAUSE_S
+
+
+def test_who_cannot_be_watched_is_shut_out_until_another_one_ends(make_local, monkeypatch):
+    watches = Watches()
+    monkeypatch.setattr(select, "epoll", watches.epoll)
+    world = make_local()
+    old = world.peer()
+    watches.left = 0
+    refused = world.connect()
+
+    about = {"peer": "local", "error": "epoll: No space left on device"}
+    assert world.reports == [("guest_connection_not_watched", "guest shut out", about)]
+    assert refused.is_hung_up_on
+    assert world.is_quiet
+    assert len(world.connections) == 1
+    # It never was there.
+    world.port.tick(HANDSHAKE_TIMEOUT_S)
+    assert world.port.gone == []
+    old.say(b"still here")
+    old.sock.close()
+    world.rest()
+    world.peer().say(b"in its place")
+    world.step()
+    assert world.heard == [b"still here", b"in its place"]
