@@ -184,12 +184,17 @@ class WorkerPort(PullPort):
             link = Push(dial(endpoint))
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else ""
-            self._cannot_reach(worker_id, f"{endpoint}: {why or error}")
-            self._core.worker_disconnected(worker_id)
+            self._cannot_connect(worker_id, f"{endpoint}: {why or error}")
+            return
+        try:
+            self._link_epoll.register(link.fd, _BOTH)
+        except OSError as error:
+            # This user's share of watches, fs.epoll.max_user_watches, is used up; or the memory.
+            link.close()
+            self._cannot_connect(worker_id, f"{endpoint}: epoll: {error.strerror}")
             return
         self._links[worker_id] = link
         self._workers_by_fd[link.fd] = worker_id
-        self._link_epoll.register(link.fd, _BOTH)
 
     def disconnect(self, worker_id: str) -> None:
         """Close the link to a worker."""
@@ -287,6 +292,10 @@ class WorkerPort(PullPort):
                 self._lose(worker_id)
             else:
                 self._owe_link(worker_id, link)
+
+    def _cannot_connect(self, worker_id: str, error: str) -> None:
+        self._cannot_reach(worker_id, error)
+        self._core.worker_disconnected(worker_id)
 
     def _cannot_reach(self, worker_id: str, error: str) -> None:
         about: dict[str, object] = {"worker": worker_id, "error": error}

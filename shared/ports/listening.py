@@ -48,6 +48,8 @@ class Listener:
         self._spare_fd = os.open(os.devnull, os.O_RDONLY)
         #: Why the last `accept` had to close a connection at once; empty where it had not.
         self.failure = ""
+        #: It could not even be closed: it waits, and will be reported again at once.
+        self.is_stuck = False
 
     def fileno(self) -> int:
         """The descriptor that becomes readable when somebody connects."""
@@ -60,6 +62,7 @@ class Listener:
         """
         accepted: list[tuple[socket.socket, str]] = []
         self.failure = ""
+        self.is_stuck = False
         for _ in range(ACCEPT_BURST):
             try:
                 sock, address = self._sock.accept()
@@ -77,9 +80,12 @@ class Listener:
     def _turn_away(self) -> None:
         """Take one connection in, and close it: else it would be reported for ever."""
         self._give_up_spare()
-        # Another thread may be faster to take the descriptor, or the peer to leave.
-        with contextlib.suppress(OSError):
+        try:
             self._sock.accept()[0].close()
+        except OSError as error:
+            # There is no memory, or another thread was faster to take the descriptor. Or the peer
+            # was faster to leave, and all is well.
+            self.is_stuck = error.errno in _NO_DESCRIPTORS
         with contextlib.suppress(OSError):
             self._spare_fd = os.open(os.devnull, os.O_RDONLY)
 

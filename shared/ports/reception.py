@@ -7,6 +7,7 @@ not read. The sockets are the kernel's, not libzmq's: see ``docs/architecture.md
 from __future__ import annotations
 
 import abc
+import math
 import select
 import socket
 import struct
@@ -37,6 +38,9 @@ MAX_DRAIN_BYTES: Final = 4 * MIB
 #: Reads of one large message before others get their turn: a megabyte.
 MAX_READS: Final = 8
 HANDSHAKE_TIMEOUT_S: Final = 5.0
+#: A listener on which somebody waits who can neither be taken in nor turned away is not looked at
+#: for so long: the poll would name it without end. nginx's `accept_mutex_delay` is the same.
+ACCEPT_PAUSE_S: Final = 0.5
 #: A peer whose host vanished gives its descriptor back.
 KEEPALIVE_IDLE_S: Final = 60
 
@@ -85,6 +89,8 @@ class Reception(abc.ABC):
         self._owed: list[Caller] = []
         #: Those whose handshakes are unfinished, in order.
         self._strangers: OrderedDict[Client, Caller] = OrderedDict()
+        #: When the listener is looked at again.
+        self._accept_at = math.inf
 
     def _listen(self, sock: socket.socket, epoll: select.epoll) -> None:
         """Accept connections from now on."""
@@ -109,11 +115,14 @@ class Reception(abc.ABC):
     def next_deadline(self) -> float:
         """When `tick` has something to do."""
         if self._strangers:
-            return next(iter(self._strangers.values())).silent_until
-        return float("inf")
+            return min(self._accept_at, next(iter(self._strangers.values())).silent_until)
+        return self._accept_at
 
     def tick(self, now: float) -> None:
         """Do what is due by now."""
+        if now >= self._accept_at:
+            self._accept_at = math.inf
+            self._epoll.modify(self._listener_fd, _READABLE)
         while self._strangers:
             caller = next(iter(self._strangers.values()))
             if caller.silent_until > now:
@@ -264,6 +273,9 @@ class Reception(abc.ABC):
         if self._listener.failure:
             about: dict[str, object] = {"error": self._listener.failure}
             self._complain(f"{self._prefix}connection_no_descriptor", about)
+        if self._listener.is_stuck:
+            self._epoll.modify(self._listener_fd, 0)
+            self._accept_at = now + ACCEPT_PAUSE_S
 
     def _admit(self, sock: socket.socket, address: str, now: float) -> None:
         fd = sock.fileno()
@@ -271,6 +283,16 @@ class Reception(abc.ABC):
         if offence is not None:
             sock.close()
             self._complain(self._reason(offence), {"peer": address or "local"})
+            return
+        try:
+            self._epoll.register(fd, _READABLE)
+        except OSError as error:
+            # This user's share of watches, fs.epoll.max_user_watches, is used up; or the memory.
+            self._connections.closed(fd)
+            sock.close()
+            why = f"epoll: {error.strerror}"
+            about: dict[str, object] = {"peer": address or "local", "error": why}
+            self._complain(f"{self._prefix}connection_not_watched", about)
             return
         sock.setblocking(False)
         if address:
@@ -283,7 +305,6 @@ class Reception(abc.ABC):
         caller = Caller(sock, client, address, peer, now + HANDSHAKE_TIMEOUT_S)
         self._by_fd[fd] = self._by_client[client] = caller
         self._strangers[client] = caller
-        self._epoll.register(fd, _READABLE)
         self._speak(caller)
 
     def _shut_out(self, caller: Caller, reason: str, error: str, now: float) -> None:

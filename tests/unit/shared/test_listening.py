@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import stat
 
 import pytest
+from scarce import Listening
 
 from zeropool.shared.errors import ConfigError
-from zeropool.shared.ports.listening import Port, listen, reserve
+from zeropool.shared.ports.connections import ACCEPT_BURST
+from zeropool.shared.ports.listening import Listener, Port, listen, reserve
 
 KEY = "gateway.bind"
 ANY_PORT = "tcp://127.0.0.1:*"
@@ -225,3 +228,75 @@ def test_a_path_cannot_be_reserved(tmp_path):
         f"gateway.bind = '{endpoint}': several gateways can only share a tcp:// endpoint"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+# Who connects
+
+
+@pytest.fixture
+def sock(opened):
+    sock = opened(Listening(fileno=listen(ANY_PORT, KEY).detach()))
+    sock.setblocking(False)
+    return sock
+
+
+@pytest.fixture
+def listener(sock):
+    listener = Listener(sock)
+    yield listener
+    listener.close()
+
+
+def test_those_who_connect_come_with_their_addresses_some_at_a_time(listener, sock, opened):
+    count = ACCEPT_BURST + 1
+    peers = [opened(socket.create_connection(sock.getsockname())) for _ in range(count)]
+    accepted = listener.accept()
+    rest = listener.accept()
+    for connection, _ in accepted + rest:
+        opened(connection)
+
+    assert [len(accepted), len(rest)] == [ACCEPT_BURST, 1]
+    assert [connection.getpeername() for connection, _ in accepted + rest] == [
+        peer.getsockname() for peer in peers
+    ]
+    assert {address for _, address in accepted} == {"127.0.0.1"}
+    assert listener.accept() == []
+    assert (listener.failure, listener.is_stuck) == ("", False)
+
+
+def test_who_comes_by_a_path_has_no_address(tmp_path, opened):
+    listener = Listener(listen(f"ipc://{tmp_path}/z.ipc", KEY))
+    with contextlib.closing(listener):
+        opened(socket.socket(socket.AF_UNIX)).connect(f"{tmp_path}/z.ipc")
+        ((connection, address),) = listener.accept()
+        opened(connection)
+
+    assert address == ""
+
+
+def test_a_listener_is_stuck_where_who_waits_cannot_even_be_turned_away(listener, sock, opened):
+    opened(socket.create_connection(sock.getsockname()))
+    sock.failures = math.inf
+    assert listener.accept() == []
+    assert (listener.failure, listener.is_stuck) == ("No buffer space available", True)
+
+    sock.failures = 0
+    ((connection, _),) = listener.accept()
+    opened(connection)
+    assert (listener.failure, listener.is_stuck) == ("", False)
+
+
+def test_a_listener_is_not_stuck_when_who_waits_is_turned_away(listener, sock, opened):
+    peer = opened(socket.create_connection(sock.getsockname()))
+    sock.failures = 1
+    assert listener.accept() == []
+
+    assert (listener.failure, listener.is_stuck) == ("No buffer space available", False)
+    assert peer.recv(1) == b""
+
+
+def test_a_listener_is_not_stuck_when_who_waited_has_left(listener, sock):
+    sock.failures = 1
+    assert listener.accept() == []
+
+    assert (listener.failure, listener.is_stuck) == ("No buffer space available", False)
