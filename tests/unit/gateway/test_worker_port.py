@@ -35,7 +35,9 @@ READ_BYTES = 1024 * 1024
 PIPE_BYTES = 16 * 1024 * 1024
 MAX_MESSAGE_BYTES = 100_000_000
 MAX_REPLY_BYTES = 1_000_000
+PING = frame(b"\x04PING\x00\x00", COMMAND)
 PONG = frame(b"\x04PONG", COMMAND)
+PULSE = frame(jobs.encode(jobs.Pulse("w1")))
 HELLO = GREETING + ready_command(b"PUSH")
 
 
@@ -484,6 +486,75 @@ def test_after_a_pause_of_the_gateway_alone_nobody_is_lost(world):
     assert world.port.next_deadline() == 1000.0 + WORKER_PING_INTERVAL_S
 
 
+def test_a_worker_with_a_pulse_is_not_asked_and_lives_as_long_as_it_beats(world):
+    pull = world.worker()
+    pulse = world.peer()
+    pulse.sendall(PULSE)
+    world.step()
+    for turn in range(3 * WORKER_PINGS):
+        world.tick(turn * WORKER_PING_INTERVAL_S)
+        pulse.sendall(PING)
+        world.rest()
+    assert world.state() is WorkerState.READY
+    assert pings(pull) == 0
+
+    for turn in range(3 * WORKER_PINGS, 4 * WORKER_PINGS):
+        world.tick(turn * WORKER_PING_INTERVAL_S)
+        assert world.state() is WorkerState.READY
+    world.tick(4 * WORKER_PINGS * WORKER_PING_INTERVAL_S)
+    assert world.state() is None
+    assert world.notes[-1] is Note.WORKER_LOST
+
+
+def test_a_worker_whose_pulse_has_ended_is_asked_again(world):
+    pull = world.worker()
+    pulse = world.peer()
+    pulse.sendall(PULSE)
+    world.step()
+    world.tick(0.0)
+    assert pings(pull) == 0
+
+    pulse.close()
+    world.step()
+    pulse = world.peer()
+    pulse.sendall(frame(jobs.encode(jobs.Pulse("w2"))))
+    world.step()
+    pull.sock.sendall(PONG)
+    world.rest()
+    world.tick(WORKER_PING_INTERVAL_S)
+    assert pings(pull) == 1
+
+
+def test_a_pulse_counts_whether_it_or_the_registration_comes_first(world):
+    pulse = world.peer()
+    pulse.sendall(PULSE)
+    world.step()
+    pull = world.worker()
+    world.tick(0.0)
+
+    assert pings(pull) == 0
+
+
+def test_of_two_pulses_of_one_worker_one_is_enough(world):
+    pull = world.worker()
+    pulses = [world.peer(), world.peer()]
+    for pulse in pulses:
+        pulse.sendall(PULSE + PULSE)
+        world.step()
+    pulses[0].close()
+    world.step()
+    world.tick(0.0)
+    assert pings(pull) == 0
+
+    pulses[1].close()
+    world.step()
+    world.tick(WORKER_PING_INTERVAL_S)
+    pull.sock.sendall(PONG)
+    world.rest()
+    world.tick(2 * WORKER_PING_INTERVAL_S)
+    assert pings(pull) == 1
+
+
 def test_a_worker_that_is_not_ready_is_not_asked(world):
     sock = world.listen("w1")
     world.register("w1", f"ipc://{world.path('w1')}")
@@ -596,8 +667,9 @@ BEAT = jobs.encode(jobs.WorkerBeat("w7"))
         frame(b""),
         frame(b"hop", MORE) + frame(b"", MORE) + frame(BEAT),
         frame(b"no delimiter", MORE) + frame(BEAT),
+        frame(jobs.PULSE_HEAD),
     ],
-    ids=["garbage", "empty", "hops", "two-frames"],
+    ids=["garbage", "empty", "hops", "two-frames", "pulse-of-nobody"],
 )
 def test_what_is_no_message_of_a_worker_is_counted_and_nobody_is_shut_out(world, said):
     peer = world.peer()
