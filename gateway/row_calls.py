@@ -27,6 +27,12 @@ FIRST_TASK_ROWS: Final = 1_024
 STREAM_WINDOW_ROWS: Final = 256
 #: The same in bytes of items that wait for credit: large predictions count by their size.
 STREAM_WINDOW_BYTES: Final = 8 * 1024 * 1024
+#: Items of one task of a stream, by the size of those that came last. They travel in one message:
+#: while the gateway reads a megabyte, takes it apart and sends it on, it serves nobody else. Pieces
+#: of memory of that size are used again besides, where malloc gives larger ones back each time.
+STREAM_TASK_BYTES: Final = 128 * 1024
+#: Rows of a stream's tasks until the first of them is answered, when nothing tells that size.
+FIRST_STREAM_TASK_ROWS: Final = 16
 
 
 class _Rows(Call):
@@ -123,10 +129,10 @@ class Batch(_Rows):
 class Stream(_Rows):
     """`Q_predict_stream(rows)`: one item for each row, as each becomes available.
 
-    Rows go to workers only while fewer than `STREAM_WINDOW_ROWS` are with workers or wait for the
-    caller's credit. The call is over when its last event is sent: a caller that stops reading
-    costs its arguments and that window, and after ``idle_s`` without reading nothing but one event
-    that waits for credit.
+    A task is small where items are large. Rows go to workers only while fewer than
+    `STREAM_WINDOW_ROWS` are with workers or wait for the caller's credit. The call is over when its
+    last event is sent: a caller that stops reading costs its arguments and that window, and after
+    ``idle_s`` without reading nothing but one event that waits for credit.
     """
 
     def __init__(
@@ -136,6 +142,8 @@ class Stream(_Rows):
         self._idle_s = idle_s
         self._args_bytes = self.held_bytes
         self._flying_rows = 0
+        #: What an item of the last task took; 0 until there is one.
+        self._item_bytes = 0
         #: Events that waited when the stream began to wait for its caller; 0 while it does not.
         self._idle_backlog = 0
 
@@ -197,9 +205,16 @@ class Stream(_Rows):
             return False
         return self._flying_rows + self.channel.backlog < STREAM_WINDOW_ROWS
 
+    def _most_rows(self) -> int:
+        rows = self._task_rows()
+        if not self._item_bytes:
+            return min(rows, FIRST_STREAM_TASK_ROWS)
+        return max(1, min(rows, STREAM_TASK_BYTES // self._item_bytes))
+
     def _use(self, task: Task, result: Result, session: Session) -> None:
         self._flying_rows -= task.rows
         self._missing -= task.rows
+        self._item_bytes = max(1, sum(map(len, result.items)) // task.rows)
         for index, item in enumerate(result.items, task.first_index):
             is_fine = len(item) <= self._max_reply_bytes
             session.send_item(self.channel, item if is_fine else self._item_too_large(index))
