@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
+
 import msgspec
 from flowers import FLOWERS, METHOD
 from pool import IRIS, Pool, cpu_s, rss_mib
@@ -99,9 +103,25 @@ def measure_gateways() -> list[ClientsFigures]:
 
 
 def _alternate(sides: list[_Side]) -> list[ClientsFigures]:
-    for side in sides:
-        side.warm_up()
-    for _ in range(ROUNDS):
+    with _interrupting_nobody():
         for side in sides:
-            side.run()
+            side.warm_up()
+        for _ in range(ROUNDS):
+            for side in sides:
+                side.run()
     return [side.figures() for side in sides]
+
+
+@contextlib.contextmanager
+def _interrupting_nobody() -> Iterator[None]:
+    """Have this thread, when it is woken, wait until the core that it wakes on is left to it.
+
+    Otherwise the first reply of a write to many clients wakes the load, which takes the gateway's
+    core before the others are written: no client on another machine could. See sched(7).
+    """
+    policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
+    os.sched_setscheduler(0, os.SCHED_BATCH, param)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, param)

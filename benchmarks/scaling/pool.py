@@ -99,8 +99,13 @@ class Pool:
 
 def cpu_s(pids: list[int]) -> float:
     """CPU time of all threads of processes, to the nanosecond: proc(5), schedstat."""
-    tasks = [task for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()]
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) * NANOSECONDS
+    used_ns = 0
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            # A worker connects in a thread, which may just have ended.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                used_ns += int((task / "schedstat").read_text().split()[0])
+    return used_ns * NANOSECONDS
 
 
 def rss_mib(pid: int) -> float:

@@ -22,6 +22,8 @@ _RUN_DIGITS = 24
 _COUNTER_DIGITS = 8
 #: No answer here takes a hundredth of it.
 ANSWER_TIMEOUT_S = 20.0
+_READABLE = select.EPOLLIN
+_WRITABLE = select.EPOLLOUT
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -58,7 +60,7 @@ class Swarm:
             connection = Dealer(self._endpoint, ANSWER_TIMEOUT_S)
             connection.sock.setblocking(False)
             self._connections[connection.sock.fileno()] = connection
-            self._epoll.register(connection.sock.fileno(), select.EPOLLIN)
+            self._epoll.register(connection.sock.fileno(), _READABLE)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -71,12 +73,12 @@ class Swarm:
         self._begin()
         share, more = divmod(in_flight, self._clients)
         for index, connection in enumerate(self._connections.values()):
-            self._send(connection, share + (index < more))
+            self._send(connection, share + (index < more), time.perf_counter())
         end_at = self._began_at + seconds
         while self._sent_at and time.perf_counter() < end_at + ANSWER_TIMEOUT_S:
-            for connection, answered in self._answers(ANSWER_TIMEOUT_S):
-                if time.perf_counter() < end_at:
-                    self._send(connection, answered)
+            for connection, answered, now in self._answers(ANSWER_TIMEOUT_S):
+                if answered and now < end_at:
+                    self._send(connection, answered, now)
         return self._tally(in_flight)
 
     def open(self, rate: float, seconds: float) -> Tally:
@@ -89,10 +91,10 @@ class Swarm:
         while due_at < end_at or self._sent_at:
             now = time.perf_counter()
             while due_at <= now and due_at < end_at:
-                self._send(connections[self._number % len(connections)], 1)
+                self._send(connections[self._number % len(connections)], 1, time.perf_counter())
                 due_at += chance.expovariate(rate)
             wait_s = max(due_at - time.perf_counter(), 0) if due_at < end_at else ANSWER_TIMEOUT_S
-            answered = sum(count for _, count in self._answers(wait_s))
+            answered = sum(count for _, count, _ in self._answers(wait_s))
             if not answered and due_at >= end_at:
                 break
         return self._tally(0)
@@ -103,44 +105,48 @@ class Swarm:
         self._failed = 0
         self._began_at = self._ended_at = time.perf_counter()
 
-    def _answers(self, timeout_s: float) -> Iterator[tuple[Dealer, int]]:
+    def _answers(self, timeout_s: float) -> Iterator[tuple[Dealer, int, float]]:
+        """Where something has come: how many open calls one read has ended there, and when."""
         for fd, events in self._epoll.poll(timeout_s):
             connection = self._connections[fd]
-            if events & select.EPOLLOUT and connection.send(b""):
-                self._epoll.modify(fd, select.EPOLLIN)
-            if events & ~select.EPOLLOUT:
-                yield connection, sum(map(self._take, connection.take()))
+            if events & _WRITABLE and connection.send(b""):
+                self._epoll.modify(fd, _READABLE)
+            if events & ~_WRITABLE:
+                payloads = connection.take()
+                # Once for all that came together: to look for each would be a load of its own.
+                now = time.perf_counter()
+                answered = 0
+                for payload in payloads:
+                    answered += self._take(payload, now)
+                yield connection, answered, now
 
-    def _take(self, payload: bytes) -> bool:
+    def _take(self, payload: bytes, now: float) -> bool:
         """Tell whether a payload ended one of the open calls."""
         counter_at = payload.find(self._run) + _RUN_DIGITS
         if counter_at < _RUN_DIGITS:
             return False
-        number = int(payload[counter_at : counter_at + _COUNTER_DIGITS], 16)
-        sent_at = self._sent_at.pop(number, None)
+        answer_at = counter_at + _COUNTER_DIGITS
+        sent_at = self._sent_at.pop(int(payload[counter_at:answer_at], 16), None)
         if sent_at is None:
             return False
-        self._ended_at = time.perf_counter()
-        if payload.startswith(b"\xa2OK", counter_at + _COUNTER_DIGITS) or b"\xa2OK\x91" in payload:
-            self._latencies_s.append(self._ended_at - sent_at)
+        self._ended_at = now
+        if payload.startswith(b"\xa2OK", answer_at) or b"\xa2OK\x91" in payload:
+            self._latencies_s.append(now - sent_at)
         else:
             self._failed += 1
         return True
 
-    def _send(self, connection: Dealer, count: int) -> None:
-        if not count:
-            return
+    def _send(self, connection: Dealer, count: int, now: float) -> None:
+        """Make so many calls on a connection, in one write."""
         first = self._number
-        self._number += count
-        now = time.perf_counter()
-        frame, tail = self._frame, self._tail
-        for number in range(first, self._number):
-            self._sent_at[number] = now
-        data = b"".join(
-            [b"%b%08x%b" % (frame, number, tail) for number in range(first, self._number)]
-        )
-        if not connection.send(data):
-            self._epoll.modify(connection.sock.fileno(), select.EPOLLIN | select.EPOLLOUT)
+        self._number = first + count
+        sent_at, frame, tail = self._sent_at, self._frame, self._tail
+        requests = []
+        for number in range(first, first + count):
+            sent_at[number] = now
+            requests.append(b"%b%08x%b" % (frame, number, tail))
+        if not connection.send(b"".join(requests)):
+            self._epoll.modify(connection.sock.fileno(), _READABLE | _WRITABLE)
 
     def _tally(self, in_flight: int) -> Tally:
         latencies_ms = sorted(latency * 1000 for latency in self._latencies_s)
