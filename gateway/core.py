@@ -23,7 +23,7 @@ from zeropool.gateway.limits import Limits
 from zeropool.gateway.lobby import Lobby, due_at
 from zeropool.gateway.pool import Pool
 from zeropool.gateway.row_calls import Batch, Stream
-from zeropool.gateway.rows import RowCursor, batch_task_rows, reading_bytes, task_rows
+from zeropool.gateway.rows import RowCursor, batch_task_rows, reading_bytes, stream_task_rows
 from zeropool.gateway.service import ModelMethod, OwnMethod, Service, Shape
 from zeropool.gateway.status import Rate, snapshot
 from zeropool.gateway.tally import OK
@@ -34,6 +34,7 @@ from zeropool.shared.errors import (
     UnknownMethod,
     ZeropoolError,
 )
+from zeropool.shared.model import ModelInfo
 from zeropool.shared.wire.channel import Channel
 from zeropool.shared.wire.records import Client, Event, RemoteFailure, Route
 from zeropool.shared.wire.session import Role, Session
@@ -202,16 +203,22 @@ class Gateway:
             return Unary(order)
         rows = RowCursor(order.args, method.name)
 
-        chosen = batch_task_rows if method.shape is Shape.BATCH else task_rows
-
-        def share() -> int:
-            workers = len(self.fleet.holding(method.model))
-            row_s = self.dispatcher.queues[method.model].row_s
-            return chosen(self.service.models[method.model], row_s, rows.total, workers)
-
         if method.shape is Shape.BATCH:
-            return Batch(order, rows, task_rows=share)
-        return Stream(order, rows, task_rows=share, idle_s=self._limits.stream_idle_s)
+            return Batch(order, rows, task_rows=lambda: batch_task_rows(*self._facts(method, rows)))
+        return Stream(
+            order,
+            rows,
+            task_rows=lambda item_bytes: stream_task_rows(*self._facts(method, rows), item_bytes),
+            idle_s=self._limits.stream_idle_s,
+        )
+
+    def _facts(
+        self, method: ModelMethod, rows: RowCursor
+    ) -> tuple[ModelInfo, float | None, int, int]:
+        """By what a call's rows are cut: the model, a row's cost, their number, and its workers."""
+        row_s = self.dispatcher.queues[method.model].row_s
+        workers = len(self.fleet.holding(method.model))
+        return self.service.models[method.model], row_s, rows.total, workers
 
     def _answer(self, method: OwnMethod, channel: Channel, event: Event) -> None:
         value = self.service.answer(method, event.args)

@@ -27,27 +27,15 @@ FIRST_TASK_ROWS: Final = 1_024
 STREAM_WINDOW_ROWS: Final = 256
 #: The same in bytes of items that wait for credit: large predictions count by their size.
 STREAM_WINDOW_BYTES: Final = 8 * 1024 * 1024
-#: Items of one task of a stream, by the size of those that came last. They travel in one message:
-#: while the gateway reads a megabyte, takes it apart and sends it on, it serves nobody else. Pieces
-#: of memory of that size are used again besides, where malloc gives larger ones back each time.
-STREAM_TASK_BYTES: Final = 128 * 1024
-#: Rows of a stream's tasks until the first of them is answered, when nothing tells that size.
-FIRST_STREAM_TASK_ROWS: Final = 16
 
 
 class _Rows(Call):
-    """A call over many rows, which makes its tasks from the front of what is left.
+    """A call over many rows, which makes its tasks from the front of what is left."""
 
-    ``task_rows`` says how many rows the next task is to have.
-    """
-
-    def __init__(
-        self, order: Order, kind: Kind, rows: RowCursor, *, task_rows: Callable[[], int]
-    ) -> None:
+    def __init__(self, order: Order, kind: Kind, rows: RowCursor) -> None:
         super().__init__(order)
         self._kind = kind
         self._rows = rows
-        self._task_rows = task_rows
         self._missing = rows.total
         self.record_bytes += reading_bytes(order.args)
 
@@ -66,21 +54,26 @@ class _Rows(Call):
         first_index = self._rows.total - self._rows.left
         return Task(job_id, self, self._kind, self._rows.next_rows(count), count, first_index)
 
-    def _most_rows(self) -> int:
-        return self._task_rows()
-
     def _forget(self) -> None:
         self._rows.discard()
+
+    @abc.abstractmethod
+    def _most_rows(self) -> int:
+        """How many rows the next task is to have."""
 
     @abc.abstractmethod
     def _finish(self, session: Session) -> None: ...
 
 
 class Batch(_Rows):
-    """`Q_predict_batch(rows)`: split over the workers, answered as one value in the rows' order."""
+    """`Q_predict_batch(rows)`: split over the workers, answered as one value in the rows' order.
+
+    ``task_rows`` says how many rows the next task should have.
+    """
 
     def __init__(self, order: Order, rows: RowCursor, *, task_rows: Callable[[], int]) -> None:
-        super().__init__(order, Kind.ROWS, rows, task_rows=task_rows)
+        super().__init__(order, Kind.ROWS, rows)
+        self._task_rows = task_rows
         self._reply_bytes = 0
         self._bodies: dict[int, bytes] = {}
         self._errors: list[tuple[int, RowError]] = []
@@ -129,16 +122,18 @@ class Batch(_Rows):
 class Stream(_Rows):
     """`Q_predict_stream(rows)`: one item for each row, as each becomes available.
 
-    A task is small where items are large. Rows go to workers only while fewer than
-    `STREAM_WINDOW_ROWS` are with workers or wait for the caller's credit. The call is over when its
-    last event is sent: a caller that stops reading costs its arguments and that window, and after
-    ``idle_s`` without reading nothing but one event that waits for credit.
+    ``task_rows`` says how many rows the next task should have, from what an item takes in bytes.
+    Rows go to workers only while fewer than `STREAM_WINDOW_ROWS` are with workers or wait for the
+    caller's credit. The call is over when its last event is sent: a caller that stops reading costs
+    its arguments and that window, and after ``idle_s`` without reading nothing but one event that
+    waits for credit.
     """
 
     def __init__(
-        self, order: Order, rows: RowCursor, *, task_rows: Callable[[], int], idle_s: float
+        self, order: Order, rows: RowCursor, *, task_rows: Callable[[int], int], idle_s: float
     ) -> None:
-        super().__init__(order, Kind.ITEMS, rows, task_rows=task_rows)
+        super().__init__(order, Kind.ITEMS, rows)
+        self._task_rows = task_rows
         self._idle_s = idle_s
         self._args_bytes = self.held_bytes
         self._flying_rows = 0
@@ -206,10 +201,7 @@ class Stream(_Rows):
         return self._flying_rows + self.channel.backlog < STREAM_WINDOW_ROWS
 
     def _most_rows(self) -> int:
-        rows = self._task_rows()
-        if not self._item_bytes:
-            return min(rows, FIRST_STREAM_TASK_ROWS)
-        return max(1, min(rows, STREAM_TASK_BYTES // self._item_bytes))
+        return self._task_rows(self._item_bytes)
 
     def _use(self, task: Task, result: Result, session: Session) -> None:
         self._flying_rows -= task.rows

@@ -27,6 +27,14 @@ MAX_SMALL_TASK_S: Final = 0.010
 LARGE_TASK_S: Final = 0.002
 #: A task is to take no more than this part of the model's time limit, which is for a prediction.
 TASKS_IN_TIME: Final = 4
+#: What the items of one task of a stream should take. They travel in one message: while the gateway
+#: reads a megabyte, takes it apart and sends it on, it serves nobody else. And pieces of memory of
+#: that size are used again, where malloc gives larger ones back each time.
+STREAM_TASK_BYTES: Final = 128 * 1024
+#: Rows of a stream's tasks until the first of them is answered, when nothing tells that size.
+FIRST_STREAM_TASK_ROWS: Final = 16
+#: A task that is expected to take longer is not made smaller for the size of its items.
+CHEAP_TASK_S: Final = 0.001
 #: What a row costs at least, to divide by.
 MIN_ROW_S: Final = 1e-9
 #: The headers of two arrays, each of at most 5 bytes.
@@ -160,6 +168,20 @@ def task_rows(info: ModelInfo, row_s: float | None, total: int, workers: int) ->
         return min(share, info.max_batch_size if info.batches else 1, MAX_JOB_ROWS)
     worth_it = max(1, min(MIN_TASK_ROWS, int(MAX_SMALL_TASK_S / max(row_s, MIN_ROW_S))))
     return min(max(worth_it, share), info.max_batch_size, _rows_in_time(info, row_s), MAX_JOB_ROWS)
+
+
+def stream_task_rows(
+    info: ModelInfo, row_s: float | None, total: int, workers: int, item_bytes: int
+) -> int:
+    """The same where an item takes so many bytes, 0 where that is not known yet.
+
+    Batches that take a model long are as large as ever: a part of one may take it as long.
+    """
+    rows = task_rows(info, row_s, total, workers)
+    if row_s is None or (info.batches and rows * row_s > CHEAP_TASK_S):
+        return rows
+    most = STREAM_TASK_BYTES // item_bytes if item_bytes else FIRST_STREAM_TASK_ROWS
+    return max(1, min(rows, most))
 
 
 def batch_task_rows(info: ModelInfo, row_s: float | None, total: int, workers: int) -> int:

@@ -76,7 +76,7 @@ def batch(chan, rows, task_rows=2, **changes):
 def stream(chan, rows, task_rows=2, idle_s=60.0, **changes):
     wanted = order(chan, (rows,), **changes)
     cursor = RowCursor(wanted.args, "double_predict_stream")
-    return Stream(wanted, cursor, task_rows=lambda: task_rows, idle_s=idle_s)
+    return Stream(wanted, cursor, task_rows=lambda _item_bytes: task_rows, idle_s=idle_s)
 
 
 def worker(name="w1", credit=100, state=WorkerState.READY, models=("double",)):

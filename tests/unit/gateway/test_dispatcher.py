@@ -692,7 +692,6 @@ def test_a_stream_goes_on_when_its_caller_reads_on(
     ready("w1", credit=1000)
     call = submit("s", lambda chan: stream(chan, list(range(600)), task_rows=300))
     results("w1", result_of(dispatch()["w1"][0]))
-    results("w1", result_of(dispatch()["w1"][0]))
     assert dispatch() == {}
     more = wire.encode_more(b"\xa1m", call.channel.key.channel_id, 700)
     session.receive(call.channel.key.route, more, 1.0)

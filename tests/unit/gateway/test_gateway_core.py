@@ -670,7 +670,6 @@ def test_a_stream_that_nobody_reads_is_ended_and_its_memory_is_free(world):
     world.worker_up()
     world.call("double_predict_stream", list(range(50)))
     world.answer()
-    world.answer()
     world.advance(59.0)
     assert world.gateway.dispatcher.held_bytes > 1000
     world.advance(60.0)

@@ -11,13 +11,7 @@ from gateway_world import (
     take_all,
 )
 
-from zeropool.gateway.row_calls import (
-    FIRST_STREAM_TASK_ROWS,
-    FIRST_TASK_ROWS,
-    STREAM_TASK_BYTES,
-    STREAM_WINDOW_BYTES,
-    STREAM_WINDOW_ROWS,
-)
+from zeropool.gateway.row_calls import FIRST_TASK_ROWS, STREAM_WINDOW_BYTES, STREAM_WINDOW_ROWS
 from zeropool.shared.errors import Overloaded
 from zeropool.shared.jobs import Outcome, Result
 
@@ -125,30 +119,25 @@ def test_a_stream_is_not_over_before_its_caller_has_its_end(session, channel, gr
 
 
 def test_a_stream_runs_no_further_ahead_of_its_caller_than_the_window(session, channel):
-    call = stream(channel, list(range(1000)), task_rows=15)
-    assert sum(task.rows for task in take_all(call)) == 270  # 256, and the rest of one task
+    call = stream(channel, list(range(1000)), task_rows=60)
+    assert sum(task.rows for task in take_all(call)) == 300  # 256, and the rest of one task
     assert not call.has_work
 
 
-def test_the_first_tasks_of_a_stream_are_small_until_it_is_known_how_large_its_items_are(
-    session, channel
-):
-    call = stream(channel, list(range(1000)), task_rows=60)
-    first, second = call.take(1), call.take(2)
-    assert first.rows == second.rows == FIRST_STREAM_TASK_ROWS
-    answer(call, first, session)
-    assert call.take(3).rows == 60
+def test_a_stream_asks_for_its_next_task_by_what_its_last_items_took(session, channel):
+    asked = []
 
+    def task_rows(item_bytes):
+        asked.append(item_bytes)
+        return 2
 
-def test_a_task_of_a_stream_is_as_small_as_its_items_are_large(session, channel):
-    call = stream(channel, list(range(1000)), task_rows=60, max_reply_bytes=STREAM_WINDOW_BYTES)
-    for size_bytes, rows in ((STREAM_TASK_BYTES // 5, 5), (STREAM_TASK_BYTES + 1, 1), (100, 60)):
-        task = call.take(1)
-        items = [b"\x00" * size_bytes] * task.rows
-        call.answered(task, Result(1, 1, Outcome.OK, b"", items), session, 0.0)
-        following = call.take(2)
-        assert following.rows == rows
-        call.put_back(following)
+    call = stream(channel, list(range(1000)), max_reply_bytes=STREAM_WINDOW_BYTES)
+    call._task_rows = task_rows
+    task = call.take(1)
+    call.answered(task, Result(1, 1, Outcome.OK, b"", [b"\x00" * 10, b"\x00" * 30]), session, 0.0)
+    call.take(2)
+
+    assert asked == [0, 20]
 
 
 def test_items_that_wait_for_credit_keep_the_window_closed(session, channel, grant):

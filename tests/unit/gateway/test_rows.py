@@ -9,7 +9,15 @@ from gateway_world import model_info, pack, unpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeropool.gateway.rows import RowCursor, batch_task_rows, task_rows
+from zeropool.gateway.rows import (
+    CHEAP_TASK_S,
+    FIRST_STREAM_TASK_ROWS,
+    STREAM_TASK_BYTES,
+    RowCursor,
+    batch_task_rows,
+    stream_task_rows,
+    task_rows,
+)
 from zeropool.shared.errors import WrongArguments
 from zeropool.shared.jobs import MAX_JOB_ROWS
 
@@ -137,6 +145,31 @@ def test_before_the_pace_is_known_only_a_batching_model_gets_many_rows():
 def test_a_task_has_no_more_rows_than_a_job_may_have(row_s):
     info = model_info(batches=True, max_batch_size=10**9)
     assert task_rows(info, row_s, 10**9, 2) == MAX_JOB_ROWS
+
+
+def test_a_stream_of_large_items_has_small_tasks():
+    info = model_info(batches=True, max_batch_size=64)
+    assert stream_task_rows(info, 0.000_01, 1000, 2, 100) == 64
+    assert stream_task_rows(info, 0.000_01, 1000, 2, STREAM_TASK_BYTES // 5) == 5
+    assert stream_task_rows(info, 0.000_01, 1000, 2, 2 * STREAM_TASK_BYTES) == 1
+
+
+def test_until_a_streams_items_are_known_its_tasks_are_small():
+    info = model_info(batches=True, max_batch_size=64)
+    assert stream_task_rows(info, 0.000_01, 1000, 2, 0) == FIRST_STREAM_TASK_ROWS
+
+
+@pytest.mark.parametrize("row_s", [None, CHEAP_TASK_S / 64 + 0.000_001, 0.1])
+@pytest.mark.parametrize("item_bytes", [0, 2 * STREAM_TASK_BYTES])
+def test_a_batch_that_may_take_long_is_as_large_as_ever_whatever_its_items(row_s, item_bytes):
+    info = model_info(batches=True, max_batch_size=64)
+    assert stream_task_rows(info, row_s, 1000, 2, item_bytes) == 64
+
+
+def test_rows_that_are_predicted_one_by_one_may_travel_one_by_one():
+    info = model_info(batches=False, max_batch_size=64)
+    assert stream_task_rows(info, 0.0005, 1000, 2, 2 * STREAM_TASK_BYTES) == 1
+    assert stream_task_rows(info, None, 1000, 2, 0) == 1
 
 
 @pytest.mark.parametrize(
