@@ -171,6 +171,9 @@ class WorkerPort(PullPort):
         self._pulsing[worker_id] -= 1
         if not self._pulsing[worker_id]:
             del self._pulsing[worker_id]
+            if worker_id in self._links:
+                # From here on it is asked, and has as long as any to answer.
+                self._links[worker_id].silences = 0
 
     def _gone(self, caller: Caller, now: float) -> None:  # noqa: ARG002 - as every port
         """That a worker is gone shows on the link to it; without a pulse, it is asked there."""

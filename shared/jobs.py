@@ -1,4 +1,4 @@
-"""The worker protocol, version 1: what gateway and workers say to each other, and its bytes.
+"""The worker protocol, version 2: what gateway and workers say to each other, and its bytes.
 
 Every message is one ZeroMQ frame holding one msgpack array whose first element is the message's
 tag; many jobs or results travel in one message. No I/O, no state. Specified in
@@ -17,7 +17,7 @@ from zeropool.shared.errors import ProtocolError
 from zeropool.shared.model import ModelInfo
 from zeropool.shared.wire.event import DECODE_ERRORS
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 #: A gateway says something to every worker at least this often.
 BEAT_INTERVAL_S = 1.0
@@ -204,7 +204,7 @@ class Drain(msgspec.Struct, frozen=True, array_like=True, tag="drain"):
     gateway: str
 
 
-FromWorker = Register | Results | WorkerBeat | Pulse | Retire | Draining | Bye
+FromWorker = Register | Results | WorkerBeat | Retire | Draining | Bye
 FromGateway = Welcome | GatewayBeat | Jobs | Cancel | Drain
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -217,7 +217,7 @@ _PULSE = msgspec.msgpack.Decoder(Pulse)
 PULSE_HEAD = _ENCODER.encode(Pulse(""))[:-1]
 
 
-def encode(message: FromWorker | FromGateway) -> bytes:
+def encode(message: FromWorker | Pulse | FromGateway) -> bytes:
     """Encode one message as one frame."""
     return _ENCODER.encode(message)
 

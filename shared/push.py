@@ -45,7 +45,7 @@ class Push:
         #: The kernel takes no more; the poll tells when it does. So it begins, until it is
         #: connected.
         self.is_full = True
-        #: How often in a row `is_silent` was asked since the last sign of life.
+        #: How often in a row `is_silent` or `is_quiet` was asked since the last sign of life.
         self.silences = 0
         #: Own answers among what waits.
         self._unread_bytes = 0

@@ -107,6 +107,11 @@ class WorkerCore:
         self._rest()
         self._links[link].outbox.reconnected()
 
+    def disconnected(self, link: int) -> None:
+        """The connection to a gateway has ended."""
+        self._links[link].registration.disconnected()
+        self._rest()
+
     def message(self, frame: bytes, now: float) -> None:
         """Take a frame from the socket for jobs."""
         try:

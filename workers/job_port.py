@@ -20,6 +20,8 @@ from zeropool.shared.ports.reception import Report
 MAX_CONNECTIONS: Final = 1_024
 #: What a gateway sends is bounded by our credit and its own limits; no argument of a job is larger.
 MAX_MESSAGE_BYTES: Final = 1 << 32
+#: The next piece of a message comes as soon as the gateway runs.
+NEXT_PIECE_S: Final = 0.002
 
 
 class JobPort(PullPort):
@@ -64,6 +66,19 @@ class JobPort(PullPort):
         unlink_ipc(self.endpoint)
         self._listener.close()
         self._close()
+
+    @property
+    def is_amid_message(self) -> bool:
+        """A part of a message is here, and the rest is not."""
+        return self._unfinished.held_bytes > 0
+
+    def finish_message(self, until: float, clock: Callable[[], float]) -> None:
+        """Go on reading for as long as more comes: the kernel holds a part of a large message."""
+        while self.is_amid_message and (now := clock()) < until:
+            if not self._epoll.poll(NEXT_PIECE_S):
+                return
+            self._take(now)
+            self.flush(now)
 
     def was_away(self, for_s: float) -> None:
         """Nobody looked for so long: whoever waited for us in a handshake did not dawdle."""

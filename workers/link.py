@@ -29,6 +29,11 @@ from zeropool.workers.pulse import Pulse
 RECONNECT_S: Final = 0.05
 LONGEST_RECONNECT_S: Final = 1.0
 HANDSHAKE_TIMEOUT_S: Final = 5.0
+#: The same for a pulse, where somebody has just answered. It is not tried again within that time.
+PULSE_TIMEOUT_S: Final = 1.0
+#: libzmq ends within milliseconds; that it waited for ever has been seen, once in some thousand
+#: ends of connections that were ending at the other side, too.
+TERM_TIMEOUT_S: Final = 1.0
 #: A gateway's host that is frozen or cut off is noticed when so many are not answered. Without,
 #: what is sent into a network that forgot the connection waits for TCP to give up: a quarter of an
 #: hour. Longer than the gateway's own, which is for redispatching.
@@ -72,6 +77,8 @@ class GatewayLinks:
         self._by_fd: dict[int, GatewayLink] = {}
         #: Those that take no more at the moment.
         self._blocked: set[GatewayLink] = set()
+        #: Numbers of those that went down since they were last taken.
+        self._went_down: list[int] = []
         #: What became of tries: a connection that is ready, or none.
         self._made: deque[tuple[GatewayLink, tuple[Push, Pulse] | None]] = deque()
         #: Whoever tries may come to an end when nobody wants to know any more.
@@ -117,12 +124,23 @@ class GatewayLinks:
                 link.connect_at = now + link.backoff.next_s()
                 continue
             link.backoff.reset()
-            push, link.pulse = made
-            link.push = push
+            push, pulse = made
+            try:
+                self._epoll.register(push.fd, _READABLE)
+            except OSError:
+                # This user's share of watches is used up.
+                _hang_up(made)
+                link.connect_at = now + link.backoff.next_s()
+                continue
+            link.push, link.pulse = push, pulse
             self._by_fd[push.fd] = link
-            self._epoll.register(push.fd, _READABLE)
             came_up.append(link.number)
         return came_up
+
+    def take_ends(self) -> list[int]:
+        """The numbers of those whose connections have ended since the last time."""
+        went_down, self._went_down = self._went_down, []
+        return went_down
 
     def next_deadline(self) -> float:
         """When `tick` has something to do."""
@@ -188,7 +206,9 @@ class GatewayLinks:
         for _, made in self._made:
             _hang_up(made)
         # Whoever still tries to make a pulse, is told so.
-        self._context.term()
+        ending = threading.Thread(target=self._context.term, daemon=True)
+        ending.start()
+        ending.join(TERM_TIMEOUT_S)
 
     def _send_until(
         self, link: GatewayLink, push: Push, until: float, clock: Callable[[], float]
@@ -255,8 +275,11 @@ class GatewayLinks:
     def _connected(self, endpoint: str) -> tuple[Push, Pulse]:
         push = connected(endpoint)
         try:
-            peer = peer_endpoint(push.sock)
-            return push, Pulse(self._context, peer, self._worker_id, HANDSHAKE_TIMEOUT_S)
+            # A name is not looked up again; of a path, the gateway's own spelling may mean nothing
+            # here.
+            is_path = push.sock.family == socket.AF_UNIX
+            peer = endpoint if is_path else peer_endpoint(push.sock)
+            return push, Pulse(self._context, peer, self._worker_id, PULSE_TIMEOUT_S)
         except OSError:
             push.close()
             raise
@@ -270,6 +293,7 @@ class GatewayLinks:
         if link.pulse is not None:
             link.pulse.close()
         link.push = link.pulse = None
+        self._went_down.append(link.number)
         link.is_slow = False
         link.connect_at = now + link.backoff.next_s()
 

@@ -14,9 +14,10 @@ from zeropool.shared.jobs import FORGOTTEN_AFTER_S
 
 FIRST_WAIT_S: Final = 0.05
 #: Only the main thread shakes hands with a gateway that has heard of us, and between two batches it
-#: would not look for long: the first of these REGISTERs are waited for so long.
+#: would not look for long: so an answer is waited for. A tenth of the time may go there, whatever
+#: the gateway does.
 ANSWER_WAIT_S: Final = 0.1
-WAITED_FOR: Final = 2
+WAIT_AGAIN_S: Final = 1.0
 LONGEST_WAIT_S: Final = 2.0
 
 
@@ -32,8 +33,7 @@ class Registration:
         self._answered_serial = 0
         #: Until when an answer is worth waiting for.
         self.answer_until = -math.inf
-        #: How many REGISTERs over this connection are still to be waited for.
-        self._to_wait_for = 0
+        self._wait_again_at = -math.inf
         self._act_at = now
         self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
 
@@ -59,8 +59,16 @@ class Registration:
         """The connection came up, perhaps again: whoever is there may not know us."""
         self._backoff.reset()
         self._act_at = now
-        self._to_wait_for = WAITED_FOR
-        self.answer_until = now + ANSWER_WAIT_S
+        self._wait_for_answer(now)
+
+    def disconnected(self) -> None:
+        """The connection is gone: nothing comes in answer."""
+        self.answer_until = -math.inf
+
+    def _wait_for_answer(self, now: float) -> None:
+        if now >= self._wait_again_at:
+            self._wait_again_at = now + WAIT_AGAIN_S
+            self.answer_until = now + ANSWER_WAIT_S
 
     def is_late(self, serial: int) -> bool:
         """Tell whether a welcome answers less than another one that is here already.
@@ -78,7 +86,6 @@ class Registration:
         replaced = self.gateway if self.gateway != gateway else ""
         self.gateway = gateway
         self.answer_until = -math.inf
-        self._to_wait_for = 0
         self._backoff.reset()
         self._act_at = now + FORGOTTEN_AFTER_S
         return replaced
@@ -98,7 +105,5 @@ class Registration:
             return False
         self._act_at = now + self._backoff.next_s()
         self.serial += 1
-        if self._to_wait_for:
-            self._to_wait_for -= 1
-            self.answer_until = now + ANSWER_WAIT_S
+        self._wait_for_answer(now)
         return True

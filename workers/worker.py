@@ -42,6 +42,10 @@ log = logging.getLogger("zeropool.worker")
 
 #: News may lie in the sockets for so long while there is work: two looks cost 60 µs of each call.
 MAX_UNSEEN_S: Final = 0.010
+#: A message that has come in part is waited for before the next batch: else it would come by a part
+#: a batch.
+MAX_FINISH_S: Final = 0.1
+MIN_FINISH_S: Final = 0.001
 #: Results that are still on their way when a worker ends get this long.
 FLUSH_S: Final = 3.0
 #: The same for one that was told twice.
@@ -87,6 +91,8 @@ class Worker:
             settings.bind or self._default_endpoint(), self._take_message, self._report
         )
         self._complaints = Complaints()
+        #: What the last batch took.
+        self._batch_s = 0.0
         self._flush_until = math.inf
         self._weigh_at = -math.inf if settings.max_rss_mb else math.inf
 
@@ -172,7 +178,9 @@ class Worker:
         self._jobs.step(ready, now)
         self._jobs.flush(now)
         if self._links.fileno() in ready:
-            for number in self._links.step(now):
+            came_up = self._links.step(now)
+            self._tell_ends()
+            for number in came_up:
                 self._core.connected(number, now)
         if now >= self._weigh_at:
             self._weigh_at = now + WEIGH_INTERVAL_S
@@ -182,10 +190,19 @@ class Worker:
             self._jobs.tick(now)
             self._core.tick(now)
         self._carry_out()
+        self._tell_ends()
+        if self._jobs.is_amid_message and len(self._core.batcher):
+            # As long as the last batch at most: so whoever never ends cannot do more harm.
+            longest_s = min(MAX_FINISH_S, max(self._batch_s, MIN_FINISH_S))
+            self._jobs.finish_message(now + longest_s, self._clock)
         batch = self._core.next_batch(now)
         if batch is not None:
             self._run(batch)
             self._run_full_batches(now + MAX_UNSEEN_S)
+
+    def _tell_ends(self) -> None:
+        for number in self._links.take_ends():
+            self._core.disconnected(number)
 
     def _run_full_batches(self, until: float) -> None:
         """Go on with batches that nothing could join any more: to look for it can wait a bit."""
@@ -221,7 +238,8 @@ class Worker:
         for mishap in self._mishaps.take(started_at):
             told = msgspec.structs.asdict(mishap)
             log.warning("%s failed", told.pop("method"), extra=fields(**told))
-        self._jobs.was_away(ended_at - started_at)
+        self._batch_s = ended_at - started_at
+        self._jobs.was_away(self._batch_s)
         if self._links.is_blocked:
             self._links.wait(self._clock)
 
@@ -243,15 +261,20 @@ class Worker:
             log.debug("no gateway", extra=fields(endpoint=self._gateways[command.link]))
 
     def _report(self, reason: str, text: str, about: dict[str, object]) -> None:
-        """Something was wrong with a connection: say so now and then."""
-        silent = self._complaints.count(text, self._clock())
-        if silent is not None:
-            about = about | {"reason": reason} | ({"not_logged": silent} if silent else {})
-            log.warning(text, extra=fields(**about))
+        """Something was wrong with a connection."""
+        self._write(logging.WARNING, text, about | {"reason": reason})
 
     def _note(self, command: Log) -> None:
         level = logging.WARNING if command.note in _BAD_NEWS else logging.INFO
-        log.log(level, command.note.value, extra=fields(**command.fields))
+        self._write(level, command.note.value, command.fields)
+
+    def _write(self, level: int, text: str, about: dict[str, object]) -> None:
+        silent = self._complaints.count(text, self._clock())
+        if silent is None:
+            return
+        if silent:
+            about = about | {"not_logged": silent}
+        log.log(level, text, extra=fields(**about))
 
 
 _BAD_NEWS: Final = frozenset((Note.NO_GATEWAY, Note.MALFORMED, Note.RESULTS_LOST, Note.BORN_LARGE))

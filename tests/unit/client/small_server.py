@@ -20,6 +20,7 @@ from zeropool.shared.wire.signals import Granted, Requested
 
 #: Nothing in these tests takes so long, unless it is broken.
 PATIENCE_S = 10.0
+TERM_S = 1.0
 #: Short, so that a silent server is lost soon.
 HEARTBEAT_S = 0.2
 pack = msgspec.msgpack.encode
@@ -56,7 +57,11 @@ class Server:
                 self.step()
         finally:
             self.router.close(linger=0)
-            self.context.term()
+            # As a rule it ends at once; where a client has just hung up, libzmq 4.3.5 has been seen
+            # to wait for ever, with all sockets closed.
+            ending = threading.Thread(target=self.context.term, daemon=True)
+            ending.start()
+            ending.join(TERM_S)
 
     def step(self):
         self.router.poll(10)

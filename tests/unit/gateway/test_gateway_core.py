@@ -21,7 +21,7 @@ def test_a_worker_is_welcomed_once_it_is_connected(world):
     assert (connect.worker_id, connect.endpoint) == ("w1", "ipc://w1")
     assert world.told["w1"] == []
     world.connect()
-    assert world.told["w1"] == [jobs.Welcome("gw1", 1, 3)]
+    assert world.told["w1"] == [jobs.Welcome("gw1", jobs.PROTOCOL_VERSION, 3)]
     assert [log.note for log in world.notes] == [Note.WORKER_READY]
 
 
@@ -32,15 +32,15 @@ def test_a_worker_that_repeats_its_registration_is_connected_once(world):
     world.connect()
     world.register()
     assert len(world.connects) == 1
-    assert world.told["w1"] == 2 * [jobs.Welcome("gw1", 1, 3)]
+    assert world.told["w1"] == 2 * [jobs.Welcome("gw1", jobs.PROTOCOL_VERSION, 3)]
 
 
 def test_a_worker_of_another_protocol_version_is_refused(world):
-    world.register(version=2)
+    world.register(version=3)
     assert world.connects == []
     (log,) = world.notes
     assert log.note is Note.WORKER_REFUSED
-    assert log.fields["reason"] == "speaks protocol version 2, this gateway 1"
+    assert log.fields["reason"] == "speaks protocol version 3, this gateway 2"
 
 
 def test_a_worker_that_does_not_get_connected_is_given_up(world):
@@ -467,7 +467,7 @@ def test_a_worker_hears_which_of_its_results_have_arrived(world):
     world.register(last=1)
     assert world.told["w1"][1:] == [
         jobs.GatewayBeat("gw1", seen=1),
-        jobs.Welcome("gw1", 1, 3, seen=1),
+        jobs.Welcome("gw1", jobs.PROTOCOL_VERSION, 3, seen=1),
     ]
 
 

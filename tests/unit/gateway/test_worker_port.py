@@ -525,6 +525,27 @@ def test_a_worker_whose_pulse_has_ended_is_asked_again(world):
     assert pings(pull) == 1
 
 
+def test_a_worker_whose_pulse_ends_between_two_beats_has_its_time_to_answer(world):
+    pull = world.worker()
+    pulse = world.peer()
+    pulse.sendall(PULSE)
+    world.step()
+    # It is waited for; no beat has come since.
+    world.tick(0.0)
+    pulse.close()
+    world.step()
+    world.tick(WORKER_PING_INTERVAL_S)
+    assert pings(pull) == 1
+    for turn in range(2, WORKER_PINGS):
+        world.tick(turn * WORKER_PING_INTERVAL_S)
+    pull.sock.sendall(PONG)
+    world.rest()
+    for turn in range(WORKER_PINGS, 2 * WORKER_PINGS):
+        world.tick(turn * WORKER_PING_INTERVAL_S)
+
+    assert world.state() is WorkerState.READY
+
+
 def test_a_pulse_counts_whether_it_or_the_registration_comes_first(world):
     pulse = world.peer()
     pulse.sendall(PULSE)
@@ -549,9 +570,6 @@ def test_of_two_pulses_of_one_worker_one_is_enough(world):
     pulses[1].close()
     world.step()
     world.tick(WORKER_PING_INTERVAL_S)
-    pull.sock.sendall(PONG)
-    world.rest()
-    world.tick(2 * WORKER_PING_INTERVAL_S)
     assert pings(pull) == 1
 
 
@@ -668,8 +686,9 @@ BEAT = jobs.encode(jobs.WorkerBeat("w7"))
         frame(b"hop", MORE) + frame(b"", MORE) + frame(BEAT),
         frame(b"no delimiter", MORE) + frame(BEAT),
         frame(jobs.PULSE_HEAD),
+        frame(b"\x92\xd9\x05pulse\xa2w1"),
     ],
-    ids=["garbage", "empty", "hops", "two-frames", "pulse-of-nobody"],
+    ids=["garbage", "empty", "hops", "two-frames", "pulse-of-nobody", "long-form-of-a-pulse"],
 )
 def test_what_is_no_message_of_a_worker_is_counted_and_nobody_is_shut_out(world, said):
     peer = world.peer()

@@ -49,9 +49,9 @@ IRIS = ModelInfo(
 )
 FROM_WORKER = {
     "register": (
-        Register("w1", 1, 0, "ipc:///run/w1", 8, 42, "h", [IRIS], 9, 2),
+        Register("w1", 2, 0, "ipc:///run/w1", 8, 42, "h", [IRIS], 9, 2),
         (
-            "9b a87265676973746572 a27731 01 00 ad6970633a2f2f2f72756e2f7731 08 2a a168 91"
+            "9b a87265676973746572 a27731 02 00 ad6970633a2f2f2f72756e2f7731 08 2a a168 91"
             "8d ae7175616c69666965645f6e616d65 a469726973 ac646973706c61795f6e616d65 a449726973"
             "ab6465736372697074696f6e a164 ad6d616a6f725f76657273696f6e 01"
             "ad6d696e6f725f76657273696f6e 02 ac696e7075745f736368656d61 81a474797065a66f626a656374"
@@ -94,7 +94,6 @@ FROM_WORKER = {
     "beat": (WorkerBeat("w1"), "92 a462656174 a27731"),
     "retire": (Retire("w1", "old"), "93 a6726574697265 a27731 a36f6c64"),
     "draining": (Draining("w1"), "92 a8647261696e696e67 a27731"),
-    "pulse": (Pulse("w1"), "92 a570756c7365 a27731"),
     "bye": (Bye("w1", 4), "93 a3627965 a27731 04"),
 }
 FROM_GATEWAY = {
@@ -138,10 +137,15 @@ def test_what_a_worker_says_has_these_bytes(message, frame):
     assert decode_from_worker(frame) == message
 
 
-def test_a_pulse_is_known_by_its_head():
-    heads = {name: encode(message)[: len(PULSE_HEAD)] for name, (message, _) in FROM_WORKER.items()}
-    assert [name for name, head in heads.items() if head == PULSE_HEAD] == ["pulse"]
-    assert decode_pulse(encode(Pulse("w1"))) == Pulse("w1")
+def test_a_pulse_has_these_bytes_and_no_other_message_begins_like_it():
+    frame = encode(Pulse("w1"))
+    assert frame == bytes.fromhex("92 a570756c7365 a27731")
+    assert decode_pulse(frame) == Pulse("w1")
+    assert frame.startswith(PULSE_HEAD)
+    assert not any(encode(said).startswith(PULSE_HEAD) for said, _ in FROM_WORKER.values())
+    # It is for the shell, which has the connection.
+    with pytest.raises(ProtocolError):
+        decode_from_worker(frame)
 
 
 @pytest.mark.parametrize("rest", [b"", b"\x01", b"\xa2w", b"\xa2w1 and more"])

@@ -10,7 +10,7 @@ from zeropool.shared.jobs import BEAT_INTERVAL_S, FORGOTTEN_AFTER_S, Kind, Outco
 from zeropool.workers.commands import Note
 from zeropool.workers.core import UNHEARD_AFTER_TRIES
 from zeropool.workers.outbox import MAX_KEPT_BYTES
-from zeropool.workers.registration import ANSWER_WAIT_S, WAITED_FOR
+from zeropool.workers.registration import ANSWER_WAIT_S, WAIT_AGAIN_S
 from zeropool.workers.wear import Wear
 
 BEAT = jobs.WorkerBeat("w1")
@@ -62,7 +62,10 @@ def test_an_unheard_worker_registers_again_and_says_so_once(world):
 
     assert sum(type(message) is jobs.Register for message in world.said()) > UNHEARD_AFTER_TRIES
     assert [(note.note, note.fields) for note in world.notes] == [
-        (Note.NO_GATEWAY, {"endpoint": "ipc:///run/gateway-0.ipc", "protocol_version": 1})
+        (
+            Note.NO_GATEWAY,
+            {"endpoint": "ipc:///run/gateway-0.ipc", "protocol_version": jobs.PROTOCOL_VERSION},
+        )
     ]
 
 
@@ -247,22 +250,48 @@ def test_a_gateway_that_comes_up_is_answered_before_the_next_batch():
     assert world.core.next_batch(START) is not None
 
 
-def test_a_gateway_that_comes_up_and_says_nothing_is_not_waited_for_again_and_again():
+@pytest.mark.parametrize("flaps", [False, True])
+def test_whatever_a_gateway_does_batches_wait_for_it_a_tenth_of_the_time_at_most(flaps):
     world = World(gateways=2)
     world.is_welcomed("g0", link=0)
     world.core.connected(1, START)
-    now = START
-    waited = 0
-    for number in range(100):
+    batch_s, rested_s, now = 0.05, 0.0, START
+    for number in range(1_000):
+        if flaps:
+            world.core.disconnected(1)
+            world.core.connected(1, now)
         world.is_given(job(number), gateway="g0", now=now)
         world.core.tick(now)
         if world.core.next_batch(now) is None:
-            waited += 1
+            rested_s += ANSWER_WAIT_S
             now += ANSWER_WAIT_S
             assert world.core.next_batch(now) is not None
-        now += 0.1
+        now += batch_s
 
-    assert waited == WAITED_FOR
+    assert 0.0 < rested_s <= ANSWER_WAIT_S / WAIT_AGAIN_S * (now - START) + ANSWER_WAIT_S
+
+
+def test_a_gateway_that_takes_up_no_registration_is_waited_for_after_each_long_batch():
+    world = World(gateways=2)
+    world.is_welcomed("g0", link=0)
+    world.core.connected(1, START)
+    for number in range(10):
+        now = START + 5.0 * number
+        world.is_given(job(number), gateway="g0", now=now)
+        world.core.tick(now)
+        assert world.core.next_batch(now) is None
+        assert world.core.next_batch(now + ANSWER_WAIT_S) is not None
+
+
+def test_a_gateway_that_has_gone_is_not_waited_for():
+    world = World(gateways=2)
+    world.is_welcomed("g0", link=0)
+    world.is_given(job(1), gateway="g0")
+    world.core.connected(1, START)
+    assert world.core.next_batch(START) is None
+    world.core.disconnected(1)
+    assert world.core.next_deadline() <= START
+    assert world.core.next_batch(START) is not None
 
 
 def test_an_idle_worker_beats(welcomed):

@@ -47,8 +47,10 @@ class StoppedClock:
 class Gateway:
     """A port to which workers connect, one after the other."""
 
-    def __init__(self, family=socket.AF_INET):
-        self.server = socket.create_server(("127.0.0.1", 0), family=family)
+    def __init__(self, family=socket.AF_INET, address=("127.0.0.1", 0)):
+        self.server = socket.socket(family)
+        self.server.bind(address)
+        self.server.listen()
         self.server.settimeout(WAIT_MS / 1000)
         self.port = self.server.getsockname()[1]
         self.endpoint = f"tcp://127.0.0.1:{self.port}"
@@ -190,6 +192,8 @@ def test_a_gateway_that_ends_is_connected_to_again_and_what_was_unsent_is_gone(r
     gateway.sock.close()
     rig.lose()
     assert not rig.links.is_blocked
+    assert rig.links.take_ends() == [0]
+    assert rig.links.take_ends() == []
     due_at = rig.links.next_deadline()
     assert rig.clock.now < due_at <= rig.clock.now + 0.1
 
@@ -264,6 +268,16 @@ def test_whoever_takes_no_pulse_is_no_gateway(rig, gateway):
     assert rig.step() == []
     assert gateway.is_left()
     assert rig.links.next_deadline() <= rig.clock.now + 0.1
+
+
+def test_a_gateway_is_found_by_a_path_that_it_knows_by_another_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with (
+        contextlib.closing(Gateway(socket.AF_UNIX, "gateway.ipc")) as gateway,
+        contextlib.closing(Rig(f"ipc://{tmp_path}/gateway.ipc")) as rig,
+    ):
+        monkeypatch.chdir("/")
+        assert rig.come_up(gateway) == [0]
 
 
 def test_a_gateway_that_answers_signs_of_life_is_kept(rig, gateway):
