@@ -45,6 +45,7 @@ class Wire:
         self._world = world
         self._client = client
         self.requests: deque[Request | None] = deque()
+        self._carried: set[Request] = set()
         self.to_gateway = Pipe(world.clock, world.client_latency, self._reaches_gateway)
         self._to_client = Pipe(world.clock, world.client_latency, self._reaches_client)
         self._is_up = True
@@ -58,7 +59,13 @@ class Wire:
     def send(self, payload: bytes, request: Request | None) -> None:
         """The client says something."""
         self.requests.append(request)
+        if request is not None:
+            self._carried.add(request)
         self.to_gateway.send(payload)
+
+    def carried(self, request: Request) -> bool:
+        """The request was made by this connection, and by no other."""
+        return request in self._carried
 
     def to_client(self, payload: bytes) -> None:
         """The gateway says something."""
@@ -188,11 +195,6 @@ class ClientHost:
         while self._unsent:
             self._wire.send(*self._unsent.popleft())
 
-    def lose_hope(self) -> None:
-        """Nobody may answer what was asked up to now."""
-        for request, _ in self._asked.values():
-            request.excuses.add("Lost")
-
     # Asking
 
     def ask(self, request: Request) -> None:
@@ -218,8 +220,10 @@ class ClientHost:
         if not self.is_alive or self._wire is None or not self._asked:
             return False
         channel_id = self.world.rng.choice(list(self._asked))
-        if "Lost" in self._asked[channel_id][0].excuses:
-            # On another connection, or after the gateway gave it up, it would be a request.
+        first, _ = self._asked[channel_id]
+        if "Lost" in first.excuses or not self._wire.carried(first):
+            # After the gateway gave it up, or on another connection, it would be a request: also
+            # where the answer to the first is still on its way by the connection that is no more.
             return False
         request.is_abandoned = True
         self.world.oracle.asks(request)
