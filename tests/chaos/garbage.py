@@ -15,6 +15,8 @@ from typing import Any, Self
 import msgpack
 import zmq
 
+from zeropool.shared.jobs import PROTOCOL_VERSION
+
 HELLO_TIMEOUT_S = 10.0
 #: No gateway has given so many jobs.
 FAR_JOB = 2**40
@@ -72,7 +74,8 @@ class Impostor:
         self.sent[kind] += 1
 
     def _register(self) -> str:
-        hello = ["register", self.worker_id, 1, 0, self._endpoint, 1, os.getpid(), "nowhere", []]
+        version, pid = PROTOCOL_VERSION, os.getpid()
+        hello = ["register", self.worker_id, version, 0, self._endpoint, 1, pid, "nowhere", []]
         give_up_at = time.monotonic() + HELLO_TIMEOUT_S
         while time.monotonic() < give_up_at:
             self._mouth.send(msgpack.packb(hello))

@@ -104,7 +104,9 @@ class GatewayTarget(Target):
     # The honest ones
 
     def _register(self, name: str) -> None:
-        message = jobs.Register(name, 1, 0, f"ipc://{name}", 100, 7, "host", [pools.MODEL])
+        message = jobs.Register(
+            name, jobs.PROTOCOL_VERSION, 0, f"ipc://{name}", 100, 7, "host", [pools.MODEL]
+        )
         self._gateway.worker_message(jobs.encode(message), self._now)
         self._gateway.worker_connected(name, self._now)
         self._run()
@@ -211,7 +213,9 @@ class WorkerTarget(Target):
         infos = [model.info for model in self.models]
         self._core = WorkerCore(identity, infos, ["ipc://gateway"], now=self._now)
         self._core.connected(0, self._now)
-        self._core.message(jobs.encode(jobs.Welcome("gw1", 1, 0, serial=1)), self._now)
+        self._core.message(
+            jobs.encode(jobs.Welcome("gw1", jobs.PROTOCOL_VERSION, 0, serial=1)), self._now
+        )
 
     def feed(self, data: bytes) -> None:
         self._now += self._rng.random() * 0.01

@@ -73,8 +73,8 @@ RESULTS = [
 FROM_WORKER = [
     jobs.encode(message)
     for message in (
-        jobs.Register("w1", 1, 0, "ipc:///tmp/w1.ipc", 8, 42, "host", [MODEL]),
-        jobs.Register("w9", 1, 0, "tcp://127.0.0.1:9", 8, 42, "host", []),
+        jobs.Register("w1", jobs.PROTOCOL_VERSION, 0, "ipc:///tmp/w1.ipc", 8, 42, "host", [MODEL]),
+        jobs.Register("w9", jobs.PROTOCOL_VERSION, 0, "tcp://127.0.0.1:9", 8, 42, "host", []),
         jobs.Results("w1", "gw1", RESULTS, "double", 5, 0.01),
         jobs.Results("w1", "gw1", RESULTS[:1], "double", 1, 0.0001),
         jobs.Results("w9", "other", RESULTS, "nothing", 1, 0.5),
