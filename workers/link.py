@@ -207,8 +207,10 @@ class GatewayLinks:
             _hang_up(made)
         # Whoever still tries to make a pulse, is told so.
         ending = threading.Thread(target=self._context.term, daemon=True)
-        ending.start()
-        ending.join(TERM_TIMEOUT_S)
+        # Without a thread for it, the end of the process has to do.
+        with contextlib.suppress(RuntimeError):
+            ending.start()
+            ending.join(TERM_TIMEOUT_S)
 
     def _send_until(
         self, link: GatewayLink, push: Push, until: float, clock: Callable[[], float]

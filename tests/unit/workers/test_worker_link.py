@@ -384,3 +384,17 @@ def test_without_a_thread_it_is_tried_later(rig, monkeypatch):
     rig.links.tick(rig.clock.now)
 
     assert rig.clock.now < rig.links.next_deadline() <= rig.clock.now + 0.1
+
+
+def test_without_a_thread_it_ends_all_the_same(gateway, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    rig = Rig(gateway.endpoint)
+    rig.come_up(gateway)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        rig.close()
+    assert gateway.is_left()
+    # The end of the process would do that.
+    rig.links._context.term()
