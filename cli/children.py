@@ -20,6 +20,7 @@ from zeropool.shared import logs
 from zeropool.shared.config import Config
 from zeropool.shared.errors import ConfigError, ModelRefused
 from zeropool.shared.model import ModelInfo
+from zeropool.shared.ports.listening import Port
 
 #: linux/prctl.h
 PR_SET_PDEATHSIG = 1
@@ -54,8 +55,7 @@ def gateway_child(parent_pid: int, packed: bytes, role: str, endpoint: str) -> N
     """Run a gateway; exit with `EXIT_CONFIG` where it cannot run at all."""
     config = msgspec.msgpack.decode(packed, type=Config)
     _prepare(parent_pid, config.log.level, role)
-    from zeropool.gateway.server import Server  # noqa: PLC0415 - the same
-    from zeropool.shared.ports.listening import Port  # noqa: PLC0415 - a worker needs none of it
+    from zeropool.gateway.server import Server  # noqa: PLC0415 - a worker needs none of it
 
     port = Port.SHARED if config.serve.gateways > 1 else Port.OWN
     try:

@@ -248,12 +248,9 @@ class Server:
         self._write(logging.WARNING, text, about | {"reason": reason}, self._clock())
 
     def _write(self, level: int, text: str, about: dict[str, object], now: float) -> None:
-        silent = self._complaints.count(text, now)
-        if silent is None:
-            return
-        if silent:
-            about = about | {"not_logged": silent}
-        log.log(level, text, extra=fields(**about))
+        told = self._complaints.told(text, about, now)
+        if told is not None:
+            log.log(level, text, extra=fields(**told))
 
     # The end
 

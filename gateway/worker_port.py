@@ -10,7 +10,6 @@ import contextlib
 import logging
 import math
 import select
-from collections import Counter
 from collections.abc import Container
 from typing import Final
 
@@ -25,6 +24,7 @@ from zeropool.shared.ports.pull_port import PullPort
 from zeropool.shared.ports.reception import MIB, Report
 from zeropool.shared.push import Push, dial
 from zeropool.shared.trail import log_to_gateway, log_to_worker
+from zeropool.shared.wire.kinds import Kind
 from zeropool.shared.wire.records import Client
 
 log = logging.getLogger("zeropool.gateway")
@@ -60,6 +60,7 @@ class WorkerPort(PullPort):
         max_held_bytes: int,
     ) -> None:
         super().__init__(
+            Kind.PULL,
             connections,
             report,
             who="worker",
@@ -75,8 +76,6 @@ class WorkerPort(PullPort):
         self._workers_by_fd: dict[int, str] = {}
         #: Connections whose only use is to show that a worker lives, and whose they are.
         self._pulses: dict[Client, str] = {}
-        #: How many of them each worker has.
-        self._pulsing: Counter[str] = Counter()
         #: Workers to whom something was said that was not sent yet.
         self._owed_links: list[str] = []
         #: Links that take no more at the moment.
@@ -159,25 +158,19 @@ class WorkerPort(PullPort):
         except ProtocolError:
             self._core.dropped["worker_malformed"] += 1
             return
-        self._forget_pulse(caller)
+        self._end_pulse(caller)
         if 0 < len(worker_id) <= MAX_NAME_CHARACTERS:
             self._pulses[caller.client] = worker_id
-            self._pulsing[worker_id] += 1
 
-    def _forget_pulse(self, caller: Caller) -> None:
+    def _end_pulse(self, caller: Caller) -> None:
         worker_id = self._pulses.pop(caller.client, None)
-        if worker_id is None:
-            return
-        self._pulsing[worker_id] -= 1
-        if not self._pulsing[worker_id]:
-            del self._pulsing[worker_id]
-            if worker_id in self._links:
-                # From here on it is asked, and has as long as any to answer.
-                self._links[worker_id].silences = 0
+        if worker_id in self._links and worker_id not in self._pulses.values():
+            # From here on it is asked, and has as long as any to answer.
+            self._links[worker_id].silences = 0
 
     def _gone(self, caller: Caller, now: float) -> None:  # noqa: ARG002 - as every port
         """That a worker is gone shows on the link to it; without a pulse, it is asked there."""
-        self._forget_pulse(caller)
+        self._end_pulse(caller)
 
     # The links
 
@@ -284,11 +277,12 @@ class WorkerPort(PullPort):
             self._core.worker_connected(worker_id, now)
 
     def _ask_for_life(self) -> None:
+        pulsing = set(self._pulses.values())
         for worker_id, link in list(self._links.items()):
             if not link.is_ready:
                 # The core knows how long that may take.
                 continue
-            if worker_id in self._pulsing:
+            if worker_id in pulsing:
                 if link.is_quiet(WORKER_PINGS):
                     self._lose(worker_id)
             elif link.is_silent(WORKER_PINGS):

@@ -20,6 +20,13 @@ class Complaints:
     def __repr__(self) -> str:
         return f"<Complaints kinds={len(self._kinds)}>"
 
+    def told(self, kind: str, about: dict[str, object], now: float) -> dict[str, object] | None:
+        """Take note of an event; None: write nothing, else the fields of its line."""
+        silent = self.count(kind, now)
+        if silent is None:
+            return None
+        return about | {"not_logged": silent} if silent else about
+
     def count(self, kind: str, now: float) -> int | None:
         """Take note of an event; None: write nothing, else events unwritten since the last line."""
         began_at, lines, silent = self._kinds.get(kind, (now, 0, 0))

@@ -1,9 +1,9 @@
-"""Sockets for endpoints of which nothing has to be looked up. A part of the shells."""
+"""Sockets for endpoints of which nothing has to be looked up, and back. A part of the shells."""
 
 from __future__ import annotations
 
 import socket
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from zeropool.shared.endpoints import Endpoint, Ipc
 
@@ -27,3 +27,24 @@ def socket_for(endpoint: Endpoint) -> tuple[socket.socket, Address]:
         flags=socket.AI_NUMERICHOST,
     )[0]
     return socket.socket(family), address
+
+
+def endpoint_of(sock: socket.socket) -> str:
+    """Where a bound socket is found: a host in it is numeric, and the port the one it got."""
+    return _spelt(sock.family, sock.getsockname())
+
+
+def peer_endpoint(sock: socket.socket) -> str:
+    """What a connected socket is connected to, in the same form.
+
+    Raises:
+        OSError: it is not any more.
+    """
+    return _spelt(sock.family, sock.getpeername())
+
+
+def _spelt(family: int, address: Any) -> str:  # noqa: ANN401 - as the system gives it
+    if family == socket.AF_UNIX:
+        return f"ipc://{address}"
+    host, port = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"

@@ -12,9 +12,11 @@ from typing import Final
 
 from zeropool.shared.ports.callers import Caller
 from zeropool.shared.ports.connections import Connections
-from zeropool.shared.ports.listening import endpoint_of, listen, unlink_ipc
+from zeropool.shared.ports.listening import listen, unlink_ipc
 from zeropool.shared.ports.pull_port import PullPort
 from zeropool.shared.ports.reception import Report
+from zeropool.shared.sockets import endpoint_of
+from zeropool.shared.wire.kinds import Kind
 
 #: More gateways than anybody runs, and strangers among them.
 MAX_CONNECTIONS: Final = 1_024
@@ -35,6 +37,7 @@ class JobPort(PullPort):
 
     def __init__(self, endpoint: str, take: Callable[[bytes, float], None], report: Report) -> None:
         super().__init__(
+            Kind.PULL,
             Connections(max_connections=MAX_CONNECTIONS, max_per_address=0),
             report,
             who="gateway",

@@ -22,8 +22,8 @@ from zeropool.shared import endpoints
 from zeropool.shared.backoff import Backoff
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.polling import poll_timeout_ms
-from zeropool.shared.ports.listening import peer_endpoint
 from zeropool.shared.push import SEND_BUFFER_BYTES, Push
+from zeropool.shared.sockets import peer_endpoint
 from zeropool.workers.pulse import Pulse
 
 RECONNECT_S: Final = 0.05

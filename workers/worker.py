@@ -269,12 +269,9 @@ class Worker:
         self._write(level, command.note.value, command.fields)
 
     def _write(self, level: int, text: str, about: dict[str, object]) -> None:
-        silent = self._complaints.count(text, self._clock())
-        if silent is None:
-            return
-        if silent:
-            about = about | {"not_logged": silent}
-        log.log(level, text, extra=fields(**about))
+        told = self._complaints.told(text, about, self._clock())
+        if told is not None:
+            log.log(level, text, extra=fields(**told))
 
 
 _BAD_NEWS: Final = frozenset((Note.NO_GATEWAY, Note.MALFORMED, Note.RESULTS_LOST, Note.BORN_LARGE))

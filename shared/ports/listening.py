@@ -16,7 +16,6 @@ import os
 import socket
 import struct
 from pathlib import Path
-from typing import Any
 
 from zeropool.shared import endpoints
 from zeropool.shared.errors import ConfigError
@@ -137,27 +136,6 @@ def listen(endpoint: str, key: str, port: Port = Port.OWN) -> socket.socket:
         raise _refused(endpoint, key, error) from error
     sock.setblocking(False)
     return sock
-
-
-def endpoint_of(sock: socket.socket) -> str:
-    """Where a bound socket is found: a host in it is numeric, and the port the one it got."""
-    return _spelt(sock.family, sock.getsockname())
-
-
-def peer_endpoint(sock: socket.socket) -> str:
-    """What a connected socket is connected to, in the same form.
-
-    Raises:
-        OSError: it is not any more.
-    """
-    return _spelt(sock.family, sock.getpeername())
-
-
-def _spelt(family: int, address: Any) -> str:  # noqa: ANN401 - as the system gives it
-    if family == socket.AF_UNIX:
-        return f"ipc://{address}"
-    host, port = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
-    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
 
 
 def unlink_ipc(endpoint: str) -> None:

@@ -22,3 +22,12 @@ def test_a_flood_of_one_kind_silences_no_other():
         complaints.count("lost", 0.0)
     assert complaints.count("refused", 0.0) == 0
     assert repr(complaints) == "<Complaints kinds=2>"
+
+
+def test_a_line_tells_how_many_got_none():
+    complaints = Complaints()
+    lines = [complaints.told("a", {"peer": "p"}, 1.0) for _ in range(MAX_LINES + 2)]
+    assert lines == MAX_LINES * [{"peer": "p"}] + [None, None]
+
+    after = complaints.told("a", {"peer": "p"}, 1.0 + WINDOW_S)
+    assert after == {"peer": "p", "not_logged": 2}

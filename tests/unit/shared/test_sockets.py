@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from zeropool.shared.endpoints import parse
-from zeropool.shared.sockets import socket_for
+from zeropool.shared.sockets import endpoint_of, peer_endpoint, socket_for
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,22 @@ def test_a_socket_is_of_its_addresss_family(endpoint, family, address):
 def test_what_is_no_address_is_an_error(host):
     with pytest.raises(socket.gaierror):
         socket_for(parse(f"tcp://{host}:4000"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_an_endpoint_says_where_a_socket_is_and_where_it_leads(host):
+    listening, where = socket_for(parse(f"tcp://{host}:0"))
+    with listening, socket.socket(listening.family) as made:
+        listening.bind(where)
+        listening.listen()
+        made.connect(listening.getsockname())
+        expected = f"tcp://{host}:{listening.getsockname()[1]}"
+
+        assert endpoint_of(listening) == peer_endpoint(made) == expected
+
+
+def test_a_path_is_an_endpoint_as_it_was_bound(tmp_path):
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"{tmp_path}/a")
+
+        assert endpoint_of(listening) == f"ipc://{tmp_path}/a"
