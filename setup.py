@@ -23,7 +23,7 @@ NATIVE = {
         "wire.old_zmtp wire.outgoing wire.session wire.zmtp"
     ),
     "gateway": (
-        "admission budget calls clients core deadlines dispatcher fleet ledger lobby "
+        "admission budget calls clients core deadlines dispatcher fleet head_start ledger lobby "
         "placement pool queue row_calls rows server suspects tally turns "
         "unread worker_port"
     ),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from zeropool.gateway.core import Gateway
+from zeropool.gateway.head_start import LEAST_CALLS
 from zeropool.gateway.unread import Unread
 from zeropool.shared.config import GatewaySettings
 from zeropool.shared.ports.callers import READ_BYTES, Caller
@@ -32,15 +33,20 @@ FAREWELL_S: Final = 1.0
 
 
 class ClientPort(Reception):
-    """The port for clients."""
+    """The port for clients.
 
-    def __init__(
+    Args:
+        carry_out: does what the core commands; `step` may call it before it is done.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the whole of what the port is given
         self,
         settings: GatewaySettings,
         core: Gateway,
         connections: Connections,
         report: Report,
         port: Port,
+        carry_out: Callable[[], None],
     ) -> None:
         super().__init__(
             Kind.ROUTER,
@@ -54,6 +60,7 @@ class ClientPort(Reception):
         self._settings = settings
         self._port = port
         self._core = core
+        self._carry_out = carry_out
         self._unread = Unread(
             max_client_bytes=settings.max_unread_bytes,
             max_total_bytes=settings.max_held_bytes,
@@ -131,18 +138,32 @@ class ClientPort(Reception):
 
     def _pass_on(self, caller: Caller, payloads: list[bytes], now: float) -> None:
         """Requests have come."""
+        half = len(payloads) // 2
+        if half < LEAST_CALLS:
+            self._take_requests(caller, payloads, 0, now)
+            return
+        self._take_requests(caller, payloads[:half], 0, now)
+        if self._core.has_head_start():
+            self._carry_out()
+            if not caller.is_open:
+                # It has not read for too long, or is gone.
+                return
+        self._take_requests(caller, payloads[half:], half, now)
+
+    def _take_requests(self, caller: Caller, payloads: list[bytes], first: int, now: float) -> None:
+        """Take requests, of which the first has this place among all that one read has brought."""
         hops = caller.peer.hops
         if not hops:
             for payload in payloads:
                 self._core.client_message(caller.route, payload, now)
             return
         caller.has_hops = True
-        for place, payload in enumerate(payloads):
+        for place, payload in enumerate(payloads, first):
             through = hops.get(place)
             route = caller.route if through is None else (caller.client, *through)
             self._core.client_message(route, payload, now)
 
-    def refuse_the_rest(self, carry_out: Callable[[], None], clock: Callable[[], float]) -> None:
+    def refuse_the_rest(self, clock: Callable[[], float]) -> None:
         """Have the core answer what has arrived, until nothing more comes.
 
         The port stays open: who is connected may still be sending.
@@ -152,7 +173,7 @@ class ClientPort(Reception):
             if not self._epoll.poll(LAST_REQUEST_S, 1) and not self.has_unread:
                 break
             self._take(now)
-            carry_out()
+            self._carry_out()
 
     # Outgoing
 

@@ -129,6 +129,10 @@ class Gateway:
         elif type(signal) is Granted:
             self.dispatcher.caller_granted(signal.channel, now)
 
+    def has_head_start(self) -> bool:
+        """Tell whether the commands are to be carried out now, halfway through many messages."""
+        return self.dispatcher.has_head_start()
+
     def client_gone(self, client: Client, now: float, *, has_hops: bool = False) -> None:
         """A client's connection is gone. ``has_hops``: some of its calls came through devices."""
         routes = self.session.routes_of(client) if has_hops else [(client,)]

@@ -15,6 +15,7 @@ from zeropool.gateway.budget import Budget
 from zeropool.gateway.calls import Call, Task
 from zeropool.gateway.deadlines import Deadlines
 from zeropool.gateway.fleet import MAX_BACKLOG_S, Fleet, Worker
+from zeropool.gateway.head_start import has_head_start
 from zeropool.gateway.ledger import Ledger
 from zeropool.gateway.placement import Placement
 from zeropool.gateway.queue import CallQueue
@@ -139,6 +140,10 @@ class Dispatcher:
             self._fail(call, error)
 
     # Workers
+
+    def has_head_start(self) -> bool:
+        """Tell whether idle workers are to get what waits, while as many calls more are taken."""
+        return not self.ledger and has_head_start(self.queues.values())
 
     def dispatch(self, now: float) -> dict[str, list[Job]]:
         """Give waiting calls to workers that can soon start them: jobs by worker id."""

@@ -95,7 +95,7 @@ class Server:
         try:
             while not self._is_finished():
                 self._step()
-            self._clients.refuse_the_rest(self._carry_out, self._clock)
+            self._clients.refuse_the_rest(self._clock)
         finally:
             self._close()
 
@@ -148,6 +148,7 @@ class Server:
             ),
             self._report,
             self._port,
+            self._carry_out,
         )
         self._workers = WorkerPort(
             self._workers_endpoint,

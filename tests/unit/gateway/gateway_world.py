@@ -187,7 +187,7 @@ class World:
                 key = (route, unpack(event.response_to))
                 self.received[key].append((event.name, unpack(event.args)))
             case Tell(worker_id=name, frame=frame):
-                self._hear(name, jobs.decode_from_gateway(frame))
+                self.hear(name, jobs.decode_from_gateway(frame))
             case Connect():
                 self.connects.append(command)
             case Disconnect(worker_id=name):
@@ -195,7 +195,8 @@ class World:
             case Log():
                 self.notes.append(command)
 
-    def _hear(self, name, message):
+    def hear(self, name, message):
+        """The gateway says something to a worker."""
         if isinstance(message, jobs.Jobs):
             self.held[name].extend(message.jobs)
         elif isinstance(message, jobs.Cancel):

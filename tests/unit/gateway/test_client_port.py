@@ -3,13 +3,14 @@
 import select
 import socket
 
+import gateway_world
 import pytest
-from gateway_world import LIMITS
+from gateway_world import model_info, unpack
 
 from zeropool.gateway.clients import ClientPort
-from zeropool.gateway.commands import Reply
-from zeropool.gateway.core import Gateway
-from zeropool.gateway.limits import Limits
+from zeropool.gateway.commands import Reply, Tell
+from zeropool.gateway.head_start import LEAST_CALLS
+from zeropool.shared import jobs
 from zeropool.shared.config import GatewaySettings
 from zeropool.shared.ports.connections import Connections
 from zeropool.shared.ports.listening import Port
@@ -30,12 +31,23 @@ class World:
     def __init__(self, path):
         settings = GatewaySettings(bind=f"ipc://{path}")
         connections = Connections(max_connections=10, max_per_address=10)
-        self.core = Gateway("zeropool", "1.0", "gw1", Limits(**LIMITS), now=0.0)
-        self.port = ClientPort(settings, self.core, connections, self.report, Port.OWN)
+        self.pool = gateway_world.World()
+        self.core = self.pool.gateway
+        self.port = ClientPort(
+            settings, self.core, connections, self.report, Port.OWN, self.carry_out
+        )
         self.epoll = select.epoll()
         self.port.open(self.epoll)
         self.path = str(path)
         self.callers = []
+        #: The arguments of each message with jobs.
+        self.given = []
+
+    def worker_up(self):
+        """A worker is there whose model is known as fast."""
+        self.pool.worker_up(models=[model_info(batches=True)])
+        self.pool.call("double_predict", 1)
+        self.pool.answer(busy_s=0.000_01)
 
     def report(self, reason, text, about):
         raise AssertionError(f"{text}: {reason} {about}")
@@ -48,9 +60,17 @@ class World:
     def step(self):
         """One look at the sockets, and what comes of it."""
         self.port.step([fd for fd, _ in self.epoll.poll(PATIENCE_S)], 0.0)
+        self.carry_out()
+
+    def carry_out(self):
         for command in self.core.take_commands(0.0):
-            assert isinstance(command, Reply)
-            self.port.reply(command.route, command.payload)
+            if isinstance(command, Reply):
+                self.port.reply(command.route, command.payload)
+            elif isinstance(command, Tell):
+                message = jobs.decode_from_gateway(command.frame)
+                self.pool.hear(command.worker_id, message)
+                if isinstance(message, jobs.Jobs):
+                    self.given.append([unpack(job.args)[0] for job in message.jobs])
         self.port.flush(0.0)
 
 
@@ -75,7 +95,22 @@ class Caller:
         self.sock.settimeout(None)
 
     def ask(self, count):
-        requests = [encode_request(self._ids(), "_zerorpc_ping", []) for _ in range(count)]
+        self._send([encode_request(self._ids(), "_zerorpc_ping", []) for _ in range(count)])
+
+    def predict(self, numbers):
+        self._send([encode_request(self._ids(), "double_predict", [each]) for each in numbers])
+
+    def predict_through(self, device, numbers):
+        """As a device does that forwards: each request behind the name of its caller there."""
+        messages = [
+            zmtp.frame(device, zmtp.MORE)
+            + zmtp.frame(b"", zmtp.MORE)
+            + zmtp.frame(encode_request(self._ids(), "double_predict", [each]))
+            for each in numbers
+        ]
+        self.sock.sendall(b"".join(messages))
+
+    def _send(self, requests):
         self.sock.sendall(b"".join(map(zmtp.frame_message, requests)))
 
     def answers(self):
@@ -129,3 +164,45 @@ def test_the_end_of_a_connection_that_was_found_but_not_looked_at_harms_nobody(w
     world.step()
 
     assert successor.answers() == 1
+
+
+def test_an_idle_worker_begins_with_half_of_what_came_together(world):
+    world.worker_up()
+    world.caller().predict(range(2 * LEAST_CALLS))
+    world.step()
+
+    assert world.given == [[*range(LEAST_CALLS)], [*range(LEAST_CALLS, 2 * LEAST_CALLS)]]
+
+
+def test_a_busy_worker_gets_the_next_calls_in_one(world):
+    world.worker_up()
+    caller = world.caller()
+    caller.predict([0])
+    world.step()
+    caller.predict(range(2 * LEAST_CALLS))
+    world.step()
+
+    assert world.given == [[0], [*range(2 * LEAST_CALLS)]]
+
+
+def test_the_second_half_comes_through_its_devices_too(world):
+    world.worker_up()
+    caller = world.caller()
+    caller.predict_through(b"device", range(2 * LEAST_CALLS))
+    world.step()
+
+    world.pool.answer()
+    routes = [route[1:] for route, _ in world.pool.received]
+    assert routes.count((b"device",)) == 2 * LEAST_CALLS
+
+
+def test_of_a_caller_that_is_gone_halfway_no_more_is_taken(world):
+    world.worker_up()
+    caller = world.caller()
+    caller.ask(1)
+    caller.predict(range(2 * LEAST_CALLS + 2))
+    caller.sock.close()
+    world.step()
+
+    assert world.given == [[*range(LEAST_CALLS)]]
+    assert not world.core.dispatcher.open_calls
