@@ -25,7 +25,7 @@ from zeropool.shared.errors import ConfigError, ModelRefused
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     options = parse(argv)
-    for file in native.outdated():
+    for file in [] if native.is_refused() else native.outdated():
         sys.stderr.write(f"zeropool: {file} has changed since it was compiled: `make install`\n")
     try:
         return COMMANDS[options.command](options)

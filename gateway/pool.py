@@ -160,7 +160,7 @@ class Pool:
             worker.state = WorkerState.DRAINING
             self._log(Note.WORKER_DRAINING, worker=worker_id, pid=worker.pid)
 
-    def _gone(self, worker_id: str, note: Note) -> None:
+    def _gone(self, worker_id: str, note: Note, **about: object) -> None:
         worker = self._fleet.remove(worker_id)
         if worker is None:
             return
@@ -174,8 +174,9 @@ class Pool:
             self._dispatcher.worker_lost(worker_id)
         self._retirement.left(worker, self._now)
         self._commands.append(Disconnect(worker_id))
-        which = {"jobs": told} if told else {}
-        self._log(note, worker=worker_id, pid=worker.pid, unanswered=unanswered, **which)
+        if told:
+            about["jobs"] = told
+        self._log(note, worker=worker_id, pid=worker.pid, unanswered=unanswered, **about)
 
     def _charge(self, lost: Worker) -> None:
         """The time until a worker's death is its model's: no result will ever tell of it."""
@@ -225,7 +226,8 @@ class Pool:
                 beat = jobs.GatewayBeat(self._incarnation, worker.seen)
                 self._tell(worker.worker_id, jobs.encode(beat))
             elif now - worker.registered_at > CONNECT_TIMEOUT_S:
-                self._gone(worker.worker_id, Note.WORKER_LOST)
+                error = f"{worker.endpoint}: no connection within {CONNECT_TIMEOUT_S:g} s"
+                self._gone(worker.worker_id, Note.WORKER_LOST, error=error)
 
     # Commands
 

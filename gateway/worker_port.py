@@ -177,17 +177,16 @@ class WorkerPort(PullPort):
     def connect(self, worker_id: str, endpoint: str) -> None:
         """Open a link to a worker."""
         try:
-            link = Push(dial(endpoint))
+            link = Push(dial(endpoint), endpoint)
         except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else ""
-            self._cannot_connect(worker_id, f"{endpoint}: {why or error}")
+            self._cannot_connect(worker_id, endpoint, _reason(error))
             return
         try:
             self._link_epoll.register(link.fd, _BOTH)
         except OSError as error:
             # This user's share of watches, fs.epoll.max_user_watches, is used up; or the memory.
             link.close()
-            self._cannot_connect(worker_id, f"{endpoint}: epoll: {error.strerror}")
+            self._cannot_connect(worker_id, endpoint, f"epoll: {error.strerror}")
             return
         self._links[worker_id] = link
         self._workers_by_fd[link.fd] = worker_id
@@ -263,12 +262,14 @@ class WorkerPort(PullPort):
             link.receive()
         except BlockingIOError:
             return
-        except OSError:
+        except OSError as error:
+            if not was_ready:
+                self._cannot_reach(worker_id, link.endpoint, _reason(error))
             # What it had goes to another.
             self._lose(worker_id)
             return
         except ProtocolError as error:
-            self._cannot_reach(worker_id, str(error))
+            self._cannot_reach(worker_id, link.endpoint, str(error))
             self._lose(worker_id)
             return
         if link.outgoing.held_bytes:
@@ -290,12 +291,12 @@ class WorkerPort(PullPort):
             else:
                 self._owe_link(worker_id, link)
 
-    def _cannot_connect(self, worker_id: str, error: str) -> None:
-        self._cannot_reach(worker_id, error)
+    def _cannot_connect(self, worker_id: str, endpoint: str, why: str) -> None:
+        self._cannot_reach(worker_id, endpoint, why)
         self._core.worker_disconnected(worker_id)
 
-    def _cannot_reach(self, worker_id: str, error: str) -> None:
-        about: dict[str, object] = {"worker": worker_id, "error": error}
+    def _cannot_reach(self, worker_id: str, endpoint: str, why: str) -> None:
+        about: dict[str, object] = {"worker": worker_id, "error": f"{endpoint}: {why}"}
         self._report("worker_unreachable", "worker cannot be reached", about)
 
     def _lose(self, worker_id: str) -> None:
@@ -308,3 +309,7 @@ class WorkerPort(PullPort):
         del self._workers_by_fd[link.fd]
         self._link_epoll.unregister(link.fd)
         link.close()
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else "") or str(error)

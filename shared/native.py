@@ -43,9 +43,14 @@ class _SourceFinder:
         return None
 
 
+def is_refused() -> bool:
+    """Tell whether the environment says that the source is to run."""
+    return bool(os.environ.get(PURE))
+
+
 def choose() -> None:
     """Do as the environment says; before any of the compiled modules is imported."""
-    if os.environ.get(PURE) and _SourceFinder not in sys.meta_path:
+    if is_refused() and _SourceFinder not in sys.meta_path:
         sys.meta_path.insert(0, _SourceFinder)
 
 

@@ -34,8 +34,10 @@ LARGE_BYTES: Final = 64 * 1024
 class Push:
     """A connection, from the first try to its end."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, endpoint: str) -> None:
         self.sock = sock
+        #: As whoever dialled it has it.
+        self.endpoint = endpoint
         self.fd = sock.fileno()
         self.peer = Dialer(Kind.PUSH, MAX_MESSAGE_BYTES)
         self.outgoing = Outgoing()
@@ -52,7 +54,7 @@ class Push:
         self._speak()
 
     def __repr__(self) -> str:
-        return f"<Push ready={self.is_ready} {self.outgoing!r}>"
+        return f"<Push {self.endpoint} ready={self.is_ready} {self.outgoing!r}>"
 
     @property
     def is_ready(self) -> bool:

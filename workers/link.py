@@ -62,7 +62,14 @@ class GatewayLink:
         self.connect_at = -math.inf
         #: It was waited for in vain, and has not taken everything since.
         self.is_slow = False
+        #: Why the last try made no connection.
+        self.failure = ""
         self.backoff = Backoff(RECONNECT_S, LONGEST_RECONNECT_S)
+
+    def failed(self, reason: str, now: float) -> None:
+        """There is no connection yet: it is tried again later."""
+        self.failure = reason
+        self.connect_at = now + self.backoff.next_s()
 
     def __repr__(self) -> str:
         return f"<GatewayLink {self.endpoint} {self.push!r}>"
@@ -79,8 +86,8 @@ class GatewayLinks:
         self._blocked: set[GatewayLink] = set()
         #: Numbers of those that went down since they were last taken.
         self._went_down: list[int] = []
-        #: What became of tries: a connection that is ready, or none.
-        self._made: deque[tuple[GatewayLink, tuple[Push, Pulse] | None]] = deque()
+        #: What became of tries: a connection that is ready, or why there is none.
+        self._made: deque[tuple[GatewayLink, tuple[Push, Pulse] | str]] = deque()
         #: Whoever tries may come to an end when nobody wants to know any more.
         self._lock = threading.Lock()
         self._is_closed = False
@@ -120,22 +127,27 @@ class GatewayLinks:
                 self._send_on(link, link.push, now)
         while self._made:
             link, made = self._made.popleft()
-            if made is None:
-                link.connect_at = now + link.backoff.next_s()
+            if isinstance(made, str):
+                link.failed(made, now)
                 continue
-            link.backoff.reset()
             push, pulse = made
             try:
                 self._epoll.register(push.fd, _READABLE)
-            except OSError:
+            except OSError as error:
                 # This user's share of watches is used up.
                 _hang_up(made)
-                link.connect_at = now + link.backoff.next_s()
+                link.failed(f"epoll: {error.strerror}", now)
                 continue
+            link.backoff.reset()
+            link.failure = ""
             link.push, link.pulse = push, pulse
             self._by_fd[push.fd] = link
             came_up.append(link.number)
         return came_up
+
+    def failure(self, endpoint: str) -> str:
+        """Why there is no connection to a gateway; empty where there is one."""
+        return next((link.failure for link in self._links if link.endpoint == endpoint), "")
 
     def take_ends(self) -> list[int]:
         """The numbers of those whose connections have ended since the last time."""
@@ -257,16 +269,18 @@ class GatewayLinks:
         link.connect_at = math.inf
         try:
             thread.start()
-        except RuntimeError:
+        except RuntimeError as error:
             # The system has no more threads for us at the moment.
-            link.connect_at = now + link.backoff.next_s()
+            link.failed(str(error), now)
 
     def _try(self, link: GatewayLink) -> None:
         # In a thread of its own.
-        made: tuple[Push, Pulse] | None = None
-        # Where nobody is there, or no gateway, or the name is none, it is tried again.
-        with contextlib.suppress(OSError, ValueError, ProtocolError):
+        made: tuple[Push, Pulse] | str
+        try:
             made = self._connected(link.endpoint)
+        except (OSError, ValueError, ProtocolError) as error:
+            # Nobody is there, or no gateway, or the name is none.
+            made = getattr(error, "strerror", None) or str(error)
         with self._lock:
             if not self._is_closed:
                 self._made.append((link, made))
@@ -320,7 +334,7 @@ def connected(endpoint: str) -> Push:
             sock.connect(parsed.path)
         else:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        push = Push(sock)
+        push = Push(sock, endpoint)
         while not push.is_ready:
             push.send()
             push.receive()
@@ -332,8 +346,8 @@ def connected(endpoint: str) -> Push:
     return push
 
 
-def _hang_up(made: tuple[Push, Pulse] | None) -> None:
-    if made is not None:
+def _hang_up(made: tuple[Push, Pulse] | str) -> None:
+    if not isinstance(made, str):
         for connection in made:
             connection.close()
 

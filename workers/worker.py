@@ -266,7 +266,11 @@ class Worker:
 
     def _note(self, command: Log) -> None:
         level = logging.WARNING if command.note in _BAD_NEWS else logging.INFO
-        self._write(level, command.note.value, command.fields)
+        about = command.fields
+        if command.note is Note.NO_GATEWAY:
+            error = self._links.failure(str(about["endpoint"]))
+            about = about | ({"error": error} if error else {})
+        self._write(level, command.note.value, about)
 
     def _write(self, level: int, text: str, about: dict[str, object]) -> None:
         told = self._complaints.told(text, about, self._clock())

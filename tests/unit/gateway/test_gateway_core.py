@@ -50,6 +50,7 @@ def test_a_worker_that_does_not_get_connected_is_given_up(world):
     assert world.disconnects == []
     world.advance(6.0)
     assert world.disconnects == ["w1"]
+    assert world.notes[-1].fields["error"] == "ipc://w1: no connection within 5 s"
     world.connect()
     assert world.told["w1"] == []
 

@@ -334,7 +334,7 @@ def test_last_words_to_a_worker_that_has_gone_do_no_harm(world):
 
 
 @pytest.mark.parametrize("kind", ["ipc", "ipc-left-behind", "tcp"])
-def test_a_worker_that_is_not_there_is_lost(world, kind):
+def test_a_worker_that_is_not_there_is_reported_with_the_reason_and_lost(world, kind):
     if kind == "tcp":
         with socket.create_server(("127.0.0.1", 0)) as gone:
             endpoint = f"tcp://127.0.0.1:{gone.getsockname()[1]}"
@@ -345,16 +345,11 @@ def test_a_worker_that_is_not_there_is_lost(world, kind):
     world.register("w1", endpoint)
     world.until(lambda: world.state() is None)
 
+    error = "No such file or directory" if kind == "ipc" else "Connection refused"
+    about = {"worker": "w1", "error": f"{endpoint}: {error}"}
+    assert world.reports == [("worker_unreachable", "worker cannot be reached", about)]
     assert world.notes == [Note.WORKER_LOST]
     assert world.port.next_deadline() == float("inf")
-
-
-def test_an_endpoint_that_cannot_be_dialled_is_reported_with_the_reason(world):
-    endpoint = f"ipc://{world.path('w1')}"
-    world.register("w1", endpoint)
-
-    about = {"worker": "w1", "error": f"{endpoint}: No such file or directory"}
-    assert world.reports == [("worker_unreachable", "worker cannot be reached", about)]
 
 
 def test_an_endpoint_that_is_none_is_reported_with_the_reason(world):
@@ -368,23 +363,26 @@ def test_an_endpoint_that_is_none_is_reported_with_the_reason(world):
 
 def test_who_is_no_pull_is_reported_with_the_reason_and_lost(world, context):
     with context.socket(zmq.ROUTER) as router:
-        router.bind(f"ipc://{world.path('w1')}")
-        world.register("w1", f"ipc://{world.path('w1')}")
+        endpoint = f"ipc://{world.path('w1')}"
+        router.bind(endpoint)
+        world.register("w1", endpoint)
         world.until(lambda: world.state() is None)
 
-    about = {"worker": "w1", "error": "the server is a ROUTER, with which no PUSH can talk"}
+    error = f"{endpoint}: the server is a ROUTER, with which no PUSH can talk"
+    about = {"worker": "w1", "error": error}
     assert world.reports == [("worker_unreachable", "worker cannot be reached", about)]
     assert world.notes == [Note.WORKER_LOST]
 
 
 def test_who_speaks_no_zmtp_is_reported_with_the_reason_and_lost(world):
     sock = world.listen("w1")
-    world.register("w1", f"ipc://{world.path('w1')}")
+    endpoint = f"ipc://{world.path('w1')}"
+    world.register("w1", endpoint)
     peer = world.accept(sock)
     peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     world.until(lambda: world.state() is None)
 
-    about = {"worker": "w1", "error": "the server does not speak ZMTP"}
+    about = {"worker": "w1", "error": f"{endpoint}: the server does not speak ZMTP"}
     assert world.reports == [("worker_unreachable", "worker cannot be reached", about)]
     assert Pull(peer).is_hung_up_on
 

@@ -67,3 +67,12 @@ def test_the_source_is_run_where_the_environment_says_so():
     )
 
     assert found.stdout.rstrip().endswith("shared/polling.py")
+
+
+@pytest.mark.parametrize(("said", "is_refused"), [(None, False), ("", False), ("1", True)])
+def test_the_environment_refuses_what_is_compiled(monkeypatch, said, is_refused):
+    monkeypatch.delenv(native.PURE, raising=False)
+    if said is not None:
+        monkeypatch.setenv(native.PURE, said)
+
+    assert native.is_refused() is is_refused

@@ -53,7 +53,7 @@ def pull(ends):
 @pytest.fixture
 def push(ends, pull):
     """A connection whose handshake is over."""
-    push = Push(ends[0])
+    push = Push(ends[0], "ipc://there")
     pull.speak()
     while not push.is_ready:
         push.send()
@@ -66,10 +66,10 @@ def push(ends, pull):
 
 
 def test_it_begins_without_room_and_is_ready_when_both_have_shaken_hands(ends, pull):
-    push = Push(ends[0])
+    push = Push(ends[0], "ipc://there")
     assert push.is_full
     assert not push.is_ready
-    assert repr(push) == "<Push ready=False <Outgoing messages=1 bytes=64>>"
+    assert repr(push) == "<Push ipc://there ready=False <Outgoing messages=1 bytes=64>>"
 
     pull.speak()
     push.send()
@@ -191,7 +191,7 @@ def test_the_end_of_the_connection_is_an_error(push, ends):
 
 
 def test_another_socket_than_a_pull_is_refused(ends):
-    push = Push(ends[0])
+    push = Push(ends[0], "ipc://there")
     router = Pull(ends[1], Kind.ROUTER)
     router.speak()
     push.send()

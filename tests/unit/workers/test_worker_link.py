@@ -214,6 +214,7 @@ def test_a_gateway_that_is_not_there_is_tried_again_and_again_in_longer_and_long
             waits.append(rig.links.next_deadline() - rig.clock.now)
             rig.clock.now = rig.links.next_deadline()
 
+        assert rig.links.failure(endpoint) == "Connection refused"
     assert 0.05 <= waits[0] <= 0.1
     assert 0.9 <= waits[-1] <= LONGEST_RECONNECT_S
 
@@ -227,12 +228,14 @@ def test_a_gateway_is_found_by_its_name(gateway):
 
 @pytest.mark.parametrize("name", ["a.name.invalid", "a..name"])
 def test_a_name_that_nobody_has_is_looked_up_again_later(name):
-    with contextlib.closing(Rig(f"tcp://{name}:4000")) as rig:
+    endpoint = f"tcp://{name}:4000"
+    with contextlib.closing(Rig(endpoint)) as rig:
         rig.links.tick(rig.clock.now)
         assert rig.links.next_deadline() == math.inf
         assert rig.step() == []
 
         assert rig.clock.now < rig.links.next_deadline() <= rig.clock.now + 0.1
+        assert rig.links.failure(endpoint)
 
 
 def test_a_pulse_beats_beside_the_connection_and_says_whose_it_is(rig, gateway):
@@ -363,6 +366,7 @@ def test_a_port_of_something_else_is_no_gateway(rig, gateway):
     assert rig.step() == []
     assert gateway.is_left()
     assert rig.links.next_deadline() <= rig.clock.now + 0.1
+    assert rig.links.failure(gateway.endpoint) == "the server does not speak ZMTP"
 
 
 def test_a_try_that_ends_after_the_worker_is_closed_at_once(gateway):
@@ -376,7 +380,7 @@ def test_a_try_that_ends_after_the_worker_is_closed_at_once(gateway):
         assert gateway.is_left()
 
 
-def test_without_a_thread_it_is_tried_later(rig, monkeypatch):
+def test_without_a_thread_it_is_tried_later(rig, gateway, monkeypatch):
     def refuse(thread):
         raise RuntimeError("can't start new thread")
 
@@ -384,6 +388,7 @@ def test_without_a_thread_it_is_tried_later(rig, monkeypatch):
     rig.links.tick(rig.clock.now)
 
     assert rig.clock.now < rig.links.next_deadline() <= rig.clock.now + 0.1
+    assert rig.links.failure(gateway.endpoint) == "can't start new thread"
 
 
 def test_without_a_thread_it_ends_all_the_same(gateway, monkeypatch):
