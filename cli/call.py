@@ -34,16 +34,18 @@ def ask(
     method: str,
     arguments: list[Any],
     timeout_s: float | None,
-    retry: RetryPolicy = READING_ONLY,
+    retry: RetryPolicy | None = None,
 ) -> Iterator[Any]:
     """Call a method; give its value, or one by one the items of its stream.
+
+    With a policy, a service that is not there yet is waited for.
 
     Raises:
         CallFailed: there is no server, or it answered with an error.
     """
     try:
-        with Client(endpoint, timeout_s=timeout_s, retry=retry) as client:
-            if retry == READING_ONLY:
+        with Client(endpoint, timeout_s=timeout_s, retry=retry or READING_ONLY) as client:
+            if retry is None:
                 _require_connection(client, endpoint)
             answer = client.call(method, *arguments)
             if isinstance(answer, Iterator):

@@ -92,7 +92,6 @@ def _runtime_dir() -> Path:
 
 def _call(options: argparse.Namespace) -> int:
     from zeropool.cli.call import (  # noqa: PLC0415 - see the module's docstring
-        READING_ONLY,
         CallFailed,
         ask,
         print_json,
@@ -100,7 +99,7 @@ def _call(options: argparse.Namespace) -> int:
     )
 
     arguments = parse_arguments(options.arguments)
-    retry = repeating(options.method) if options.retry else READING_ONLY
+    retry = repeating(options.method) if options.retry else None
     try:
         for value in ask(_endpoint(options), options.method, arguments, options.timeout, retry):
             print_json(value, sys.stdout)

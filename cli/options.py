@@ -243,7 +243,9 @@ def _add_calling(commands: _Commands[argparse.ArgumentParser]) -> None:
         f"zeropool call iris_model_predict '{_ROW}'",
     )
     call.add_argument("method", metavar="METHOD", help="for instance get_models")
-    call.add_argument("arguments", metavar="JSON", nargs="*", help="arguments, each as JSON")
+    call.add_argument(
+        "arguments", metavar="JSON", nargs="*", default=[], help="arguments, each as JSON"
+    )
     call.add_argument(
         "--retry",
         action="store_true",
@@ -283,7 +285,9 @@ def _add_bench(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     parser.epilog = f"{parser.epilog}\n\n{_BENCH_RANGES}"
     parser.add_argument("method", metavar="METHOD", help="for instance iris_model_predict")
-    parser.add_argument("arguments", metavar="JSON", nargs="*", help="arguments, each as JSON")
+    parser.add_argument(
+        "arguments", metavar="JSON", nargs="*", default=[], help="arguments, each as JSON"
+    )
     _add_connection(parser, "give a call up after so long")
     _add_load(parser.add_argument_group("load"))
     _add_rules(parser.add_argument_group("how long a load is measured"))

@@ -21,12 +21,12 @@ from zeropool.client.batch import BatchOptions, batch_of
 from zeropool.client.call import Call
 from zeropool.client.core import Core
 from zeropool.client.foreign import ENCODER
-from zeropool.client.given import count, seconds_or_none
+from zeropool.client.given import beat_or_none, count, seconds_or_none
 from zeropool.client.making import Manner
 from zeropool.client.many import Many, ManyOptions, many_of
 from zeropool.client.outcomes import Ended
 from zeropool.client.results import bad_endpoint, decoded, value_of
-from zeropool.client.retry import RetryPolicy
+from zeropool.client.retry import RetryPolicy, policy_or_none
 from zeropool.client.window import Order
 from zeropool.shared.endpoints import Use, check
 from zeropool.shared.errors import ClientClosed
@@ -61,8 +61,8 @@ class AsyncClient:
         retry: RetryPolicy | None = None,
     ) -> None:
         self._endpoints: list[str] = []
-        self._manner = Manner(timeout, retry)
-        self._heartbeat_s = seconds_or_none(heartbeat)
+        self._manner = Manner(timeout, policy_or_none(retry))
+        self._heartbeat_s = beat_or_none(heartbeat)
         self._is_passive = bool(passive_heartbeat)
         self._is_closed = False
         self._core: Core | None = None

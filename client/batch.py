@@ -55,7 +55,8 @@ class Batch:
         maker: of the calls.
         piece_rows: most rows of one call.
         piece_bytes: the same in bytes; one row may have more.
-        is_raising: the first failure is raised, and not part of the result.
+        is_raising: failures are raised, and not part of the result. From the first one on, no
+            more pieces are begun.
     """
 
     def __init__(
@@ -84,8 +85,13 @@ class Batch:
 
     @property
     def is_over(self) -> bool:
-        """Every row has its result."""
-        return not self.open and not self._halves and self._next >= len(self._rows)
+        """Every row has its result, or a failure is to be raised and nothing is in flight."""
+        is_begun = not self._halves and self._next >= len(self._rows)
+        return not self.open and (is_begun or self._is_stopped)
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self._is_raising and bool(self._failed)
 
     def next_call(self, now: float) -> Call | None:
         """One more call to make now; None while there is none.
@@ -93,7 +99,7 @@ class Batch:
         Raises:
             TypeError: a row has no MessagePack form.
         """
-        if len(self.open) >= PIECES_IN_FLIGHT:
+        if len(self.open) >= PIECES_IN_FLIGHT or self._is_stopped:
             return None
         if self._halves:
             start, stop = self._halves.popleft()
@@ -162,7 +168,7 @@ class Batch:
 
         Raises:
             zerorpc.RemoteError, zerorpc.TimeoutExpired, zerorpc.LostRemote: that of the first row
-                that failed, if failures are raised.
+                that is known to have failed, if failures are raised.
         """
         if self._is_raising and self._failed:
             raise self._failed[min(self._failed)]
@@ -202,6 +208,8 @@ def batch_of(  # noqa: PLR0913 - as `BatchOptions`
     """
     if piece_rows < 1:
         raise ValueError(f"pieces of {piece_rows} rows: expected 1 or more")
+    if piece_bytes < 1:
+        raise ValueError(f"pieces of {piece_bytes} bytes: expected 1 or more")
     return Batch(
         rows_of(rows, columns),
         manner.maker(model + BATCH_SUFFIX, timeout),

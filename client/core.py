@@ -340,8 +340,9 @@ class Core:
         expired = []
         for call in self._all():
             if call.deadline <= now:
+                reason = self._why_unsent(call)
                 self.give_up(call)
-                call.outcome = Expired()
+                call.outcome = Expired(reason)
                 expired.append(call)
             else:
                 self._wake_by(call.deadline)
@@ -362,8 +363,10 @@ class Core:
             if lost_at > now:
                 self._wake_by(lost_at)
                 continue
+            reason = self._why_unsent(call)
             self.give_up(call)
-            call.outcome = Lost(self._silence(call))
+            said = f"Lost remote after {self._vigil.patience_s:g}s heartbeat"
+            call.outcome = Lost(f"{said}: {reason}" if reason else said)
             missed.append(call)
         return missed
 
@@ -376,10 +379,12 @@ class Core:
                 news += self.disconnected(link, now, "the server fell silent")
         return news
 
-    def _silence(self, call: Call) -> str:
-        said = f"Lost remote after {self._vigil.patience_s:g}s heartbeat"
-        failures = [link.failure for link in self.links if link.failure]
-        return said if call.link is not None or not failures else f"{said}: {failures[0]}"
+    def _why_unsent(self, call: Call) -> str:
+        """Why a call is not on its way; empty where it is, or nobody knows."""
+        if call.link is not None:
+            return ""
+        failures = [f"{link.endpoint}: {link.failure}" for link in self.links if link.failure]
+        return failures[0] if failures else ""
 
 
 _REPEATED: Final = (Failed, Lost)

@@ -32,6 +32,18 @@ def seconds_or_none(given: object) -> float | None:
     return None if given is None else seconds(given)
 
 
+def beat_or_none(given: object) -> float | None:
+    """The time between two heartbeats, where None stands for none at all.
+
+    Raises:
+        TypeError, ValueError: it is neither.
+    """
+    beat_s = seconds_or_none(given)
+    if beat_s is not None and not beat_s > 0:
+        raise ValueError(f"heartbeat of {given!r} s: expected more than 0, or None")
+    return beat_s
+
+
 def count(given: object) -> int:
     """How many of something.
 

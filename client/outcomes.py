@@ -36,5 +36,8 @@ class Lost(msgspec.Struct, frozen=True, gc=False):
 class Expired(msgspec.Struct, frozen=True, gc=False):
     """There was no answer in time."""
 
+    #: Why the call could not even be sent; empty where it was.
+    reason: str = ""
+
 
 Outcome = Answered | Ended | Failed | Lost | Expired

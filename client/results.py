@@ -50,8 +50,8 @@ def failure_of(call: Call, timeout_s: float | None) -> Exception:
     match call.outcome:
         case Failed(failure=failure):
             return remote_error(failure)
-        case Expired():
-            return _timeout_expired(timeout_s, call.method)
+        case Expired(reason=reason):
+            return _timeout_expired(timeout_s, call.method, reason)
         case Lost(reason=reason):
             return _lost_remote(reason)
     # Who asks for one value cannot use a stream.
@@ -66,10 +66,11 @@ def remote_error(failure: RemoteFailure) -> Exception:
     return error
 
 
-def _timeout_expired(timeout_s: float | None, method: str) -> Exception:
+def _timeout_expired(timeout_s: float | None, method: str, reason: str) -> Exception:
     from zerorpc.exceptions import TimeoutExpired  # noqa: PLC0415 - see the module's docstring
 
-    error: Exception = TimeoutExpired(timeout_s, f"calling remote method {method}")
+    when = f"calling remote method {method}"
+    error: Exception = TimeoutExpired(timeout_s, f"{when}: {reason}" if reason else when)
     return error
 
 

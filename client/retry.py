@@ -47,10 +47,26 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     first_wait_s: float = 0.1
     longest_wait_s: float = 2.0
 
+    def __post_init__(self) -> None:
+        """Refuse a name in place of a set of names: all its parts would be in it."""
+        if isinstance(self.models, str):
+            raise TypeError(f"models={self.models!r}: expected a set of names")
+
     def covers(self, method: str) -> bool:
         """Tell whether calls of this method are safe to repeat."""
         is_reading = method in READ_ONLY or method.startswith(INTROSPECTION_PREFIX)
         return is_reading or model_of(method) in self.models
+
+
+def policy_or_none(given: object) -> RetryPolicy | None:
+    """What a user gives as a client's policy.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if given is None or isinstance(given, RetryPolicy):
+        return given
+    raise TypeError(f"retry={given!r}: expected a RetryPolicy")
 
 
 class Tries:

@@ -18,12 +18,12 @@ from zeropool.client.core import Core
 from zeropool.client.crew import Crew
 from zeropool.client.flight import Flight
 from zeropool.client.foreign import ENCODER
-from zeropool.client.given import count, seconds, seconds_or_none
+from zeropool.client.given import beat_or_none, count, seconds, seconds_or_none
 from zeropool.client.making import Manner, make_call
 from zeropool.client.many import Many, ManyOptions, many_of
 from zeropool.client.pending import Gathering, Pending
 from zeropool.client.results import bad_endpoint, value_of
-from zeropool.client.retry import RetryPolicy
+from zeropool.client.retry import RetryPolicy, policy_or_none
 from zeropool.client.stream import Stream
 from zeropool.client.window import Order
 from zeropool.shared.endpoints import Use, check
@@ -72,11 +72,11 @@ class Client:
         retry: RetryPolicy | None = None,
     ) -> None:
         self._timeout_s = seconds_or_none(timeout if timeout_s == DEFAULT_TIMEOUT_S else timeout_s)
-        self._heartbeat_s = seconds_or_none(
+        self._heartbeat_s = beat_or_none(
             heartbeat if heartbeat_s == BEAT_INTERVAL_S else heartbeat_s
         )
         self._is_passive = bool(passive_heartbeat)
-        self._retry = retry
+        self._retry = policy_or_none(retry)
         self._endpoints: list[str] = []
         self._is_closed = False
         self._crew = self._new_crew()

@@ -187,7 +187,7 @@ class Call(abc.ABC):
         return DeadlineExceeded(f"{self.model}: no result after {now - self.accepted_at:.1f} s")
 
     def _too_large(self) -> PayloadTooLarge:
-        return PayloadTooLarge(f"reply of over max_reply_bytes {self._max_reply_bytes}")
+        return PayloadTooLarge(f"reply exceeds max_reply_bytes {self._max_reply_bytes}")
 
     @abc.abstractmethod
     def _has_fresh(self) -> bool: ...

@@ -6,6 +6,7 @@ them for null. Nor has it bytes: they pass only where the schema asks nothing of
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
@@ -71,7 +72,7 @@ def _checker(schema: dict[str, Any], validator: Any) -> Callable[[Any], object]:
         try:
             validator.validate(data)
         except jsonschema_rs.ValidationError as error:
-            raise invalid(f"{error.message} at {_place(error.instance_path)}") from error
+            raise invalid(_told(error, data)) from error
         except ValueError as error:
             raise invalid(f"not a JSON value: {error}") from error
         settled: object = places.settle(data)
@@ -90,6 +91,17 @@ def _acceptance(validator: Any) -> Callable[[Any], bool]:  # noqa: ANN401  # the
         return is_valid
 
     return accepts
+
+
+def _told(error: jsonschema_rs.ValidationError, data: Any) -> str:  # noqa: ANN401  # as decoded
+    """What is wrong, and where. A number that the library takes for null is called by its name."""
+    found = data
+    for step in error.instance_path:
+        found = found[step]
+    message = error.message
+    if isinstance(found, float) and not math.isfinite(found):
+        message = message.replace("null", str(found), 1)
+    return f"{message} at {_place(error.instance_path)}"
 
 
 def _place(path: list[str | int]) -> str:

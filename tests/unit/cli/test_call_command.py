@@ -175,6 +175,14 @@ def test_where_nothing_answers_the_user_is_told_what_to_start(client):
         asked()
 
 
+def test_with_a_policy_a_service_that_is_not_there_yet_is_waited_for(client):
+    client.is_connected = False
+    client.answer = 1
+
+    policy = repeating("get_models")
+    assert list(ask("tcp://127.0.0.1:4242", "method", [5], 1.0, policy)) == [1]
+
+
 def test_an_endpoint_that_is_none_is_named():
     with pytest.raises(CallFailed, match="cannot connect to 'nonsense': "):
         list(ask("nonsense", "method", [], 1.0))

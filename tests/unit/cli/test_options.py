@@ -224,7 +224,7 @@ def answers(monkeypatch):
     given = []
     asked = []
 
-    def ask(endpoint, method, arguments, timeout_s, retry=call.READING_ONLY):
+    def ask(endpoint, method, arguments, timeout_s, retry=None):
         asked.append((endpoint, method, arguments, timeout_s, retry))
         for answer in given:
             if isinstance(answer, BaseException):
@@ -242,9 +242,7 @@ def test_a_call_prints_each_answer_as_a_line(answers, capsys):
     assert main.main(["call", "iris_predict_stream", "[1, 2]", "--timeout", "5"]) == 0
 
     assert capsys.readouterr().out == '{"index": 0}\n{"index": 1}\n'
-    assert asked == [
-        (configuration.DEFAULT_BIND, "iris_predict_stream", [[1, 2]], 5.0, call.READING_ONLY)
-    ]
+    assert asked == [(configuration.DEFAULT_BIND, "iris_predict_stream", [[1, 2]], 5.0, None)]
 
 
 def test_a_prediction_that_may_be_repeated_is_called_so(answers):

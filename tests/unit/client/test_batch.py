@@ -144,6 +144,28 @@ def test_the_failure_of_the_first_row_that_failed_is_raised():
     assert (caught.value.name, caught.value.msg) == ("ValueError", "early")
 
 
+def test_after_a_failure_that_is_to_be_raised_no_more_pieces_begin():
+    batch = batch_over(range(100), piece_rows=1)
+    first, *others = made(batch)
+    serve(batch, first, Lost("x"))
+    assert made(batch) == []
+    for call in others:
+        assert not batch.is_over
+        echo(batch, call)
+
+    assert batch.is_over
+    with pytest.raises(Exception, match=r"\Ax\Z"):
+        batch.result()
+
+
+def test_where_failures_are_returned_the_other_pieces_go_on():
+    batch = batch_over(range(100), piece_rows=1, is_raising=False)
+    (first, *_) = made(batch)
+    serve(batch, first, Lost("x"))
+
+    assert len(made(batch)) == 1
+
+
 def test_or_failures_stand_among_the_predictions():
     first, second, third, fourth = half_good(is_raising=False).result()
 
@@ -200,6 +222,7 @@ def test_news_that_come_twice_count_once():
         (5, {}, TypeError, "not a int"),
         ([1], {"errors": True}, ValueError, r"\Aerrors=True: expected"),
         ([1], {"piece_rows": 0}, ValueError, r"\Apieces of 0 rows: expected 1 or more\Z"),
+        ([1], {"piece_bytes": 0}, ValueError, r"\Apieces of 0 bytes: expected 1 or more\Z"),
         ([1], {"window": 5}, TypeError, "window"),
     ],
 )

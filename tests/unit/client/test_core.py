@@ -233,6 +233,15 @@ def test_the_time_that_is_left_travels_with_the_request(core, peer):
     assert peer.heard()[0].timeout_s == 10.0
 
 
+def test_a_call_that_expires_unsent_says_why_it_was(core):
+    link = core.add("tcp://h:1")
+    made = submitted(core, call(deadline=2.0), now=0.0)
+    core.disconnected(link, 0.0, "Connection refused")
+
+    assert core.tick(now=2.0) == [made]
+    assert made.outcome == Expired("tcp://h:1: Connection refused")
+
+
 def test_a_call_expires_at_its_deadline(core, peer):
     made = submitted(core, call(deadline=2.0))
     assert core.wake_at == 2.0
@@ -387,7 +396,7 @@ def test_a_call_without_a_server_is_lost_as_one_with_a_silent_one(core):
         core.disconnected(link, now, "Connection refused")
 
     assert core.tick(now=15.0) == [made]
-    assert made.outcome == Lost("Lost remote after 15s heartbeat: Connection refused")
+    assert made.outcome == Lost("Lost remote after 15s heartbeat: tcp://h:1: Connection refused")
 
 
 # Streams
@@ -580,7 +589,7 @@ def test_a_call_that_waits_for_its_repetition_expires_all_the_same(core, peer):
     core.tick(now=2.5)
 
     assert core.tick(now=3.0) == [made]
-    assert made.outcome == Expired()
+    assert made.outcome == Expired("tcp://h:1: reset")
 
 
 def test_a_stream_that_has_begun_is_not_repeated(core, peer):

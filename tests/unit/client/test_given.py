@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from zeropool.client.given import count, seconds, seconds_or_none
+from zeropool.client.given import beat_or_none, count, seconds, seconds_or_none
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,16 @@ def test_none_is_a_time_only_where_it_may_be():
         seconds(None)
 
 
+@pytest.mark.parametrize("given", [0, -1, -0.5, float("nan")])
+def test_heartbeats_have_some_time_between_them(given):
+    with pytest.raises(ValueError, match=f"heartbeat of {given} s: expected more than 0, or None"):
+        beat_or_none(given)
+    assert beat_or_none(None) is None
+    assert beat_or_none(0.5) == 0.5
+
+
 @pytest.mark.parametrize("given", ["5", b"5", [5], object()])
-@pytest.mark.parametrize("read", [seconds, seconds_or_none, count])
+@pytest.mark.parametrize("read", [seconds, seconds_or_none, beat_or_none, count])
 def test_what_is_no_number_is_refused(given, read):
     with pytest.raises(TypeError, match="expected a number"):
         read(given)

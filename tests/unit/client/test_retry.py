@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from zeropool.client.retry import RetryPolicy, Tries
+from zeropool.client.retry import RetryPolicy, Tries, policy_or_none
 from zeropool.shared.wire.records import RemoteFailure
 
 POLICY = RetryPolicy(models=frozenset({"iris"}), first_wait_s=0.1, longest_wait_s=2.0)
@@ -32,6 +32,18 @@ def test_what_only_reads_and_what_was_named_is_safe_to_repeat(method):
 )
 def test_nothing_else_is(method):
     assert not POLICY.covers(method)
+
+
+def test_a_name_is_no_set_of_names():
+    with pytest.raises(TypeError, match=r"\Amodels='iris': expected a set of names\Z"):
+        RetryPolicy("iris")
+
+
+def test_what_is_no_policy_is_refused_before_any_call():
+    assert policy_or_none(POLICY) is POLICY
+    assert policy_or_none(None) is None
+    with pytest.raises(TypeError, match=r"\Aretry={'iris'}: expected a RetryPolicy\Z"):
+        policy_or_none({"iris"})
 
 
 def test_by_default_no_prediction_is():

@@ -98,5 +98,5 @@ def test_a_unary_calls_reply_may_be_too_large(session, channel):
     call = unary(channel, max_reply_bytes=3)
     call.take(1)
     call.answered(call.flying[1], Result(1, 1, Outcome.OK, b"four"), session, 1.0)
-    message = "reply of over max_reply_bytes 3"
+    message = "reply exceeds max_reply_bytes 3"
     assert sent(session) == [("ERR", ["PayloadTooLarge", message, f"PayloadTooLarge: {message}"])]

@@ -57,7 +57,7 @@ def test_a_batch_is_refused_once_its_reply_is_too_large(session, channel):
     answer(call, first, session)
     assert not call.is_over
     answer(call, second, session)
-    message = "reply of over max_reply_bytes 6"
+    message = "reply exceeds max_reply_bytes 6"
     assert sent(session) == [("ERR", ["PayloadTooLarge", message, f"PayloadTooLarge: {message}"])]
     assert call.error_name == "PayloadTooLarge"
 
@@ -172,7 +172,7 @@ def test_an_item_that_is_too_large_is_that_rows_error(session, channel, grant):
     items = [pack({"index": 0, "prediction": "x" * 40}), pack({"index": 1, "prediction": 4})]
     call.answered(task, Result(1, 1, Outcome.OK, b"", items), session, 0.0)
     grant(call, 10)
-    error = {"name": "PayloadTooLarge", "message": "reply of over max_reply_bytes 30"}
+    error = {"name": "PayloadTooLarge", "message": "reply exceeds max_reply_bytes 30"}
     assert sent(session) == [
         ("STREAM", {"index": 0, "error": error}),
         ("STREAM", {"index": 1, "prediction": 4}),
