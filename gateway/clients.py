@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from zeropool.gateway.core import Gateway
-from zeropool.gateway.head_start import LEAST_CALLS
+from zeropool.gateway.head_start import LEAST_CALLS, Habit
 from zeropool.gateway.unread import Unread
 from zeropool.shared.config import GatewaySettings
 from zeropool.shared.ports.callers import READ_BYTES, Caller
@@ -61,6 +61,8 @@ class ClientPort(Reception):
         self._port = port
         self._core = core
         self._carry_out = carry_out
+        #: Of clients that have sent many requests together.
+        self._habits: dict[Client, Habit] = {}
         self._unread = Unread(
             max_client_bytes=settings.max_unread_bytes,
             max_total_bytes=settings.max_held_bytes,
@@ -138,12 +140,17 @@ class ClientPort(Reception):
 
     def _pass_on(self, caller: Caller, payloads: list[bytes], now: float) -> None:
         """Requests have come."""
-        half = len(payloads) // 2
-        if half < LEAST_CALLS:
+        count = len(payloads)
+        habit = self._habits.get(caller.client)
+        if habit is None and count >= 2 * LEAST_CALLS:
+            habit = self._habits[caller.client] = Habit()
+        if habit is None or not habit.wants_parting(count):
             self._take_requests(caller, payloads, 0, now)
             return
+        half = count // 2
         self._take_requests(caller, payloads[:half], 0, now)
         if self._core.has_head_start():
+            habit.parted(count)
             self._carry_out()
             if not caller.is_open:
                 # It has not read for too long, or is gone.
@@ -211,4 +218,5 @@ class ClientPort(Reception):
 
     def _forget(self, caller: Caller) -> None:
         self._unread.forget(caller.client)
+        self._habits.pop(caller.client, None)
         super()._forget(caller)

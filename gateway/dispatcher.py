@@ -143,7 +143,12 @@ class Dispatcher:
 
     def has_head_start(self) -> bool:
         """Tell whether idle workers are to get what waits, while as many calls more are taken."""
-        return not self.ledger and has_head_start(self.queues.values())
+        waiting = [queue for queue in self.queues.values() if queue.waiting]
+        if len(waiting) != 1:
+            # Calls of several models are several batches anyway.
+            return False
+        (queue,) = waiting
+        return has_head_start(queue, self._fleet.holding(queue.info.qualified_name))
 
     def dispatch(self, now: float) -> dict[str, list[Job]]:
         """Give waiting calls to workers that can soon start them: jobs by worker id."""

@@ -12,7 +12,7 @@ from zeropool.gateway.queue import CallQueue
 
 #: Cheap tasks fill one worker up to this much work before another is woken: waking a process costs
 #: about 0.1 ms, and two half batches cost more than a whole one. Measured with iris, two workers
-#: on two cores, 64 in flight: with `server.MAX_CLIENT_DRAIN`, half as many calls again a second as
+#: on two cores, 64 in flight: with `reception.MAX_DRAIN`, half as many calls again a second as
 #: with even shares; 0.0005 gave a fifth less than this.
 PACK_S: Final = 0.001
 #: A task that costs more than this gains more from an idle worker than from company.

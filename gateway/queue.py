@@ -19,7 +19,7 @@ from collections import deque
 from itertools import count
 from typing import Final
 
-from zeropool.gateway.calls import Call
+from zeropool.gateway.calls import Call, Unary
 from zeropool.gateway.fleet import MAX_BACKLOG_S
 from zeropool.gateway.tally import Tally
 from zeropool.shared.model import ModelInfo
@@ -28,6 +28,8 @@ from zeropool.shared.wire.records import Client
 #: What is kept of the sums of time and rows at each batch. Their quotient is the pace: a batch
 #: counts by its rows, so that small ones, which cost more for each, do not hide what large ones do.
 PACE_MEMORY: Final = 0.8
+#: How much longer the shortest batch that is remembered seems with each one that came after it.
+SHORTEST_GROWTH: Final = 1.01
 #: Ended calls that may lie in a line before it is swept; sweeping is then cheap per call.
 MAX_ENDED: Final = 64
 #: Lines without calls that are kept beside as many as have some: their clients, if they come back
@@ -92,6 +94,9 @@ class CallQueue:
         self.tally = Tally()
         #: Average seconds of a worker's time for one row; None before the first result.
         self.row_s: float | None = None
+        #: What the shortest batch of late took a worker, which is no less than what any batch costs
+        #: however few its rows are.
+        self.shortest_s = math.inf
         #: Seconds of workers' time that the model has had; its place among the models.
         self.used_s = 0.0
         self._busy_s = 0.0
@@ -152,6 +157,11 @@ class CallQueue:
         line = self._enter(call)
         if line is not None:
             line.calls.appendleft(call)
+
+    def has_only_unary(self) -> bool:
+        """All that waits is one row for each call."""
+        lines = [line for line in self._lines.values() if line.waiting]
+        return all([isinstance(call, Unary) for line in lines for call in line.calls])  # noqa: C419
 
     # Who goes first
 
@@ -223,6 +233,7 @@ class CallQueue:
         self.tally.batch_rows.observe(rows)
         self.tally.batch_s.observe(busy_s)
         self.used_s += busy_s
+        self.shortest_s = min(busy_s, self.shortest_s * SHORTEST_GROWTH)
         self._busy_s = PACE_MEMORY * self._busy_s + busy_s
         self._busy_rows = PACE_MEMORY * self._busy_rows + rows
         self.row_s = self._busy_s / self._busy_rows

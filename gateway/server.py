@@ -6,6 +6,7 @@ are in `clients` and `worker_port`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import secrets
@@ -105,16 +106,16 @@ class Server:
         self._signals.open()
         self._epoll = select.epoll()
         self._epoll.register(self._signals.fileno(), select.EPOLLIN)
-        # First the clients' port: where it is taken, the other gateway keeps its workers too.
-        self._clients.open(self._epoll)
-        self._workers.open(self._epoll)
-        if self._http_bind:
-            # Whoever does not want it saves 5 MB.
-            from zeropool.gateway.httpd import Httpd  # noqa: PLC0415
-
-            self._httpd = Httpd(self._http_bind)
-            self._httpd.open()
-            self._epoll.register(self._httpd.fileno(), select.EPOLLIN)
+        # What was opened before something cannot be is not left behind.
+        with contextlib.ExitStack() as opened:
+            # First the clients' port: where it is taken, the other gateway keeps its workers too.
+            self._clients.open(self._epoll)
+            opened.callback(self._clients.close, self._clock)
+            self._workers.open(self._epoll)
+            opened.callback(self._workers.close)
+            if self._http_bind:
+                self._open_http()
+            opened.pop_all()
         log.info(
             "listening",
             extra=fields(
@@ -124,6 +125,14 @@ class Server:
                 gateway=self._core.incarnation,
             ),
         )
+
+    def _open_http(self) -> None:
+        # Whoever does not want it saves 5 MB.
+        from zeropool.gateway.httpd import Httpd  # noqa: PLC0415
+
+        self._httpd = Httpd(self._http_bind)
+        self._httpd.open()
+        self._epoll.register(self._httpd.fileno(), select.EPOLLIN)
 
     def _make_ports(self, descriptors: int) -> None:
         settings = self._settings

@@ -379,3 +379,14 @@ def test_the_invariants_notice_a_line_that_never_gets_its_turn(large):
         large.check_invariants()
     large._lines.clear()
     large.waiting = large._active = 0
+
+
+def test_the_shortest_batch_is_remembered_and_slowly_forgotten(queue):
+    assert queue.shortest_s == float("inf")
+    queue.observe(64, 0.004)
+    queue.observe(1, 0.001)
+    queue.observe(64, 0.004)
+    assert 0.001 < queue.shortest_s < 0.00102
+    for _ in range(500):
+        queue.observe(64, 0.004)
+    assert queue.shortest_s == 0.004

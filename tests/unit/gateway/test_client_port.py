@@ -49,6 +49,10 @@ class World:
         self.pool.call("double_predict", 1)
         self.pool.answer(busy_s=0.000_01)
 
+    def answer(self):
+        """The worker answers all that it was given."""
+        self.pool.answer(busy_s=0.000_01)
+
     def report(self, reason, text, about):
         raise AssertionError(f"{text}: {reason} {about}")
 
@@ -185,13 +189,25 @@ def test_a_busy_worker_gets_the_next_calls_in_one(world):
     assert world.given == [[0], [*range(2 * LEAST_CALLS)]]
 
 
+def test_who_waits_for_all_answers_is_not_parted_each_time(world):
+    world.worker_up()
+    caller = world.caller()
+    for _ in range(3):
+        caller.predict(range(2 * LEAST_CALLS))
+        world.step()
+        world.answer()
+
+    half = LEAST_CALLS
+    assert [len(numbers) for numbers in world.given] == [half, half, 2 * half, half, half]
+
+
 def test_the_second_half_comes_through_its_devices_too(world):
     world.worker_up()
     caller = world.caller()
     caller.predict_through(b"device", range(2 * LEAST_CALLS))
     world.step()
 
-    world.pool.answer()
+    world.answer()
     routes = [route[1:] for route, _ in world.pool.received]
     assert routes.count((b"device",)) == 2 * LEAST_CALLS
 
