@@ -14,8 +14,9 @@ from zeropool.gateway.fleet import Worker
 from zeropool.gateway.placement import PACK_S
 from zeropool.gateway.queue import CallQueue
 
-#: The smallest half. Measured with iris, two workers on two cores, one connection: 16 calls in
-#: flight are 1.2 times as many a second when parted, and 8 hardly more, for a quarter more CPU.
+#: The smallest half. Measured with iris, two workers on two cores, one connection: with 16 calls in
+#: flight, parting gives 1.2 to 1.4 times as many a second; with 8 hardly more, for a quarter more
+#: CPU time.
 LEAST_CALLS: Final = 8
 #: Most blocks that are left whole before a client that came back whole is parted again.
 MOST_WHOLE: Final = 63
