@@ -74,7 +74,7 @@ def _describe(error: Exception) -> str:
     if isinstance(error, exceptions.RemoteError):
         return f"{error.name}: {error.msg}"
     if isinstance(error, exceptions.TimeoutExpired | exceptions.LostRemote):
-        return f"{type(error).__name__}: {error}"
+        return ": ".join([type(error).__name__, str(error), *getattr(error, "__notes__", ())])
     if isinstance(error, TypeError | OverflowError | UnicodeEncodeError):
         return f"the arguments cannot be sent: {error}"
     raise error

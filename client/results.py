@@ -69,8 +69,10 @@ def remote_error(failure: RemoteFailure) -> Exception:
 def _timeout_expired(timeout_s: float | None, method: str, reason: str) -> Exception:
     from zerorpc.exceptions import TimeoutExpired  # noqa: PLC0415 - see the module's docstring
 
-    when = f"calling remote method {method}"
-    error: Exception = TimeoutExpired(timeout_s, f"{when}: {reason}" if reason else when)
+    error: Exception = TimeoutExpired(timeout_s, f"calling remote method {method}")
+    if reason:
+        # Its text is zerorpc's.
+        error.add_note(reason)
     return error
 
 

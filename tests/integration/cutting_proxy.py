@@ -20,7 +20,8 @@ class CuttingProxy:
         self.endpoint = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
         self._sockets: list[socket.socket] = []
         self._lock = threading.Lock()
-        #: What arrived while this is set was thrown away, and sets the other.
+        #: What arrives on the connections of today while this is set is thrown away, and sets the
+        #: other. Those that are made after the next cut have another one.
         self._loses = threading.Event()
         self._has_lost = threading.Event()
         self.connections = 0
@@ -40,16 +41,16 @@ class CuttingProxy:
             near.close()
             return
         with self._lock:
-            self._loses.clear()
+            loses = self._loses
             self._sockets += [near, far]
             self.connections += 1
         for source, sink in ((near, far), (far, near)):
-            threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+            threading.Thread(target=self._pump, args=(source, sink, loses), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, loses: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while chunk := source.recv(CHUNK_BYTES):
-                if self._loses.is_set():
+                if loses.is_set():
                     self._has_lost.set()
                 else:
                     sink.sendall(chunk)
@@ -64,6 +65,7 @@ class CuttingProxy:
     def _cut(self) -> None:
         with self._lock:
             broken, self._sockets = self._sockets, []
+            self._loses = threading.Event()
         for end in broken:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             # Closing alone does not wake a thread that receives.

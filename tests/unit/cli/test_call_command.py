@@ -215,7 +215,10 @@ REMOTE_ERRORS = """
 from zerorpc.exceptions import LostRemote, RemoteError, TimeoutExpired
 from zeropool.cli.call import _describe
 print(_describe(RemoteError("ValueError", "no root", "Traceback ...")))
-print(_describe(TimeoutExpired(30.0, "calling remote method x")))
+unsent = TimeoutExpired(30.0, "calling remote method x")
+print(_describe(unsent))
+unsent.add_note("Connection refused")
+print(_describe(unsent))
 print(_describe(LostRemote("Lost remote after 15s heartbeat")))
 """
 
@@ -231,6 +234,7 @@ def test_what_the_server_answers_is_told_in_a_line():
     assert ran.stdout.splitlines() == [
         "ValueError: no root",
         "TimeoutExpired: timeout after 30.0s, when calling remote method x",
+        "TimeoutExpired: timeout after 30.0s, when calling remote method x: Connection refused",
         "LostRemote: Lost remote after 15s heartbeat",
     ]
 

@@ -119,10 +119,6 @@ def test_news_that_come_twice_count_once():
 FAILURES = [
     (Failed(RemoteFailure("ValueError", "no", "Traceback\nValueError: no")), r"ValueError: no\Z"),
     (Expired(), r"\Atimeout after 2.0s, when calling remote method m_predict\Z"),
-    (
-        Expired("tcp://h:1: Connection refused"),
-        r"\Atimeout after 2.0s, when calling remote method m_predict: tcp://h:1: Connection",
-    ),
     (Lost("the connection broke"), "the connection broke"),
     (Ended(), "m_predict"),
     (None, "m_predict"),

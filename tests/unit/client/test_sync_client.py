@@ -526,6 +526,22 @@ def test_without_a_server_nobody_is_there():
             assert not client.wait_connected(0.05)
 
 
+def test_a_call_that_could_not_be_sent_has_zerorpcs_text_and_a_note_with_the_reason(
+    zerorpc_exceptions,
+):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        endpoint = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
+        with (
+            Client(endpoint, timeout=0.1) as client,
+            pytest.raises(zerorpc_exceptions.TimeoutExpired) as caught,
+        ):
+            client.call("echo", 1)
+
+    assert str(caught.value) == "timeout after 0.1s, when calling remote method echo"
+    assert caught.value.__notes__ == [f"{endpoint}: Connection refused"]
+
+
 def test_a_server_that_has_gone_is_there_no_more(server):
     with Client(server.endpoint) as client:
         assert client.wait_connected(PATIENCE_S)
