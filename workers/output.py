@@ -59,7 +59,8 @@ def encode_prediction(value: object) -> bytes:
     try:
         if _is_plain(value, MAX_DEPTH):
             return _ENCODER.encode(value)
-    except (OverflowError, UnicodeEncodeError, RecursionError):  # told with its place below
+    except (OverflowError, TypeError, UnicodeEncodeError, RecursionError):
+        # Told with its place below; or a number of an odd class among floats, which has a form.
         pass
     try:
         return _ENCODER.encode(_normalised(value, MAX_DEPTH))

@@ -284,3 +284,17 @@ class Unnamed(metaclass=Nameless):
 )
 def test_an_object_that_fails_whoever_looks_at_it_is_refused(value, reason):
     assert refusal(value) == f"can not serialize a prediction {reason}"
+
+
+class Odd(int):
+    """An int of a class of its own, whose methods are of no use."""
+
+    def __int__(self):
+        raise RuntimeError("no number today")
+
+    def __le__(self, _):
+        raise RuntimeError("no order today")
+
+
+def test_a_number_of_an_odd_class_among_floats_is_a_number():
+    assert msgspec.msgpack.decode(encode_prediction([1.0, Odd(3)])) == [1.0, 3]
