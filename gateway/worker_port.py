@@ -23,6 +23,7 @@ from zeropool.shared.ports.listening import listen, unlink_ipc
 from zeropool.shared.ports.pull_port import PullPort
 from zeropool.shared.ports.reception import MIB, Report
 from zeropool.shared.push import Push, dial
+from zeropool.shared.sockets import reason_of
 from zeropool.shared.trail import log_to_gateway, log_to_worker
 from zeropool.shared.wire.kinds import Kind
 from zeropool.shared.wire.records import Client
@@ -179,7 +180,7 @@ class WorkerPort(PullPort):
         try:
             link = Push(dial(endpoint), endpoint)
         except (OSError, ValueError) as error:
-            self._cannot_connect(worker_id, endpoint, _reason(error))
+            self._cannot_connect(worker_id, endpoint, reason_of(error))
             return
         try:
             self._link_epoll.register(link.fd, _BOTH)
@@ -264,7 +265,7 @@ class WorkerPort(PullPort):
             return
         except OSError as error:
             if not was_ready:
-                self._cannot_reach(worker_id, link.endpoint, _reason(error))
+                self._cannot_reach(worker_id, link.endpoint, reason_of(error))
             # What it had goes to another.
             self._lose(worker_id)
             return
@@ -309,7 +310,3 @@ class WorkerPort(PullPort):
         del self._workers_by_fd[link.fd]
         self._link_epoll.unregister(link.fd)
         link.close()
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return (error.strerror if isinstance(error, OSError) else "") or str(error)

@@ -43,6 +43,11 @@ def peer_endpoint(sock: socket.socket) -> str:
     return _spelt(sock.family, sock.getpeername())
 
 
+def reason_of(error: Exception) -> str:
+    """Why there is no connection, in the system's words where it has any."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def _spelt(family: int, address: Any) -> str:  # noqa: ANN401 - as the system gives it
     if family == socket.AF_UNIX:
         return f"ipc://{address}"

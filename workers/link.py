@@ -23,7 +23,7 @@ from zeropool.shared.backoff import Backoff
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.polling import poll_timeout_ms
 from zeropool.shared.push import SEND_BUFFER_BYTES, Push
-from zeropool.shared.sockets import peer_endpoint
+from zeropool.shared.sockets import peer_endpoint, reason_of
 from zeropool.workers.pulse import Pulse
 
 RECONNECT_S: Final = 0.05
@@ -280,7 +280,7 @@ class GatewayLinks:
             made = self._connected(link.endpoint)
         except (OSError, ValueError, ProtocolError) as error:
             # Nobody is there, or no gateway, or the name is none.
-            made = getattr(error, "strerror", None) or str(error)
+            made = reason_of(error)
         with self._lock:
             if not self._is_closed:
                 self._made.append((link, made))

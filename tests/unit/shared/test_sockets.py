@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from zeropool.shared.endpoints import parse
-from zeropool.shared.sockets import endpoint_of, peer_endpoint, socket_for
+from zeropool.shared.sockets import endpoint_of, peer_endpoint, reason_of, socket_for
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,15 @@ def test_a_path_is_an_endpoint_as_it_was_bound(tmp_path):
         listening.bind(f"{tmp_path}/a")
 
         assert endpoint_of(listening) == f"ipc://{tmp_path}/a"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
+        (TimeoutError("timed out"), "timed out"),
+        (ValueError("no host"), "no host"),
+    ],
+)
+def test_why_there_is_no_connection_is_told_in_the_systems_words_if_it_has_any(error, reason):
+    assert reason_of(error) == reason
