@@ -19,13 +19,13 @@ from setuptools import Extension, setup
 NATIVE = {
     "shared": (
         "layout polling ports.callers ports.pull_port ports.reception ports.unfinished push "
-        "sending wire.answerer wire.channel wire.dialer wire.event wire.flow wire.heartbeat "
-        "wire.old_zmtp wire.outgoing wire.session wire.zmtp"
+        "sending wire.answerer wire.beat_order wire.channel wire.dialer wire.event wire.event_scan "
+        "wire.flow wire.heartbeat wire.old_zmtp wire.outgoing wire.requested wire.session wire.zmtp"
     ),
     "gateway": (
         "admission budget calls clients core deadlines dispatcher fleet head_start ledger lobby "
-        "placement pool queue row_calls rows server suspects tally turns "
-        "unread worker_port"
+        "methods placement pool queue rate reply row_calls rows server service suspects tally "
+        "turns unread worker_port"
     ),
     "workers": (
         "alarm batcher containers core job_port link outbox registration runner validation wear "

@@ -100,13 +100,11 @@ class Call(abc.ABC):
         #: Made when the first task comes back; few ever do.
         self._returned: deque[Task] | None = None
         self.channel = order.channel
-        self.client = order.channel.key.route[0]
+        self.client = order.channel.client
         self.model = order.model
         self.accepted_at = order.accepted_at
         #: Arguments, and results that are not sent yet; it changes only in `answered`, `granted`.
         self.held_bytes = len(order.args)
-        #: Tasks that are with workers.
-        self.flying: dict[int, Task] = {}
         self.deadline_at = min(order.accepted_at + order.limit_s, order.due_at)
         # Not the order itself, which holds the arguments: an ended call may be referred to yet.
         self._limit_s = order.limit_s
@@ -124,6 +122,16 @@ class Call(abc.ABC):
         """There is a task for a worker now."""
         return not self.is_over and (bool(self._returned) or self._has_fresh())
 
+    @property
+    @abc.abstractmethod
+    def is_flying(self) -> bool:
+        """A task is with a worker."""
+
+    @property
+    @abc.abstractmethod
+    def flying(self) -> list[Task]:
+        """Tasks that are with workers, in the order of their way there."""
+
     def take(self, job_id: int) -> Task:
         """The next task: one that came back, or a fresh one, which gets ``job_id``.
 
@@ -132,12 +140,12 @@ class Call(abc.ABC):
         """
         task = self._returned.popleft() if self._returned else self._fresh(job_id)
         self.has_begun = True
-        self.flying[task.job_id] = task
+        self._sent(task)
         return task
 
     def put_back(self, task: Task) -> None:
         """A task that was taken comes back unanswered, and is the next to be taken."""
-        self.flying.pop(task.job_id, None)
+        self._back(task)
         if self.is_over:
             return
         if self._returned is None:
@@ -146,7 +154,7 @@ class Call(abc.ABC):
 
     def answered(self, task: Task, result: Result, session: Session, now: float) -> None:
         """Take the result of a task that was taken; reply when it was the last one."""
-        self.flying.pop(task.job_id, None)
+        self._back(task)
         if self.is_over:
             return
         self._use(task, result, session)
@@ -190,6 +198,12 @@ class Call(abc.ABC):
         return PayloadTooLarge(f"reply exceeds max_reply_bytes {self._max_reply_bytes}")
 
     @abc.abstractmethod
+    def _sent(self, task: Task) -> None: ...
+
+    @abc.abstractmethod
+    def _back(self, task: Task) -> None: ...
+
+    @abc.abstractmethod
     def _has_fresh(self) -> bool: ...
 
     @abc.abstractmethod
@@ -208,11 +222,28 @@ class Unary(Call):
     def __init__(self, order: Order) -> None:
         super().__init__(order)
         self._args: bytes | None = order.args
+        self._task: Task | None = None
+
+    @property
+    def is_flying(self) -> bool:
+        """The task is with a worker."""
+        return self._task is not None
+
+    @property
+    def flying(self) -> list[Task]:
+        """The task, while it is with a worker."""
+        return [] if self._task is None else [self._task]
 
     @property
     def has_work(self) -> bool:
         """There is a task for a worker now: the one that it has."""
         return not self.is_over and (self._args is not None or bool(self._returned))
+
+    def _sent(self, task: Task) -> None:
+        self._task = task
+
+    def _back(self, task: Task) -> None:  # noqa: ARG002 - the only task
+        self._task = None
 
     def _has_fresh(self) -> bool:
         return self._args is not None
@@ -222,13 +253,14 @@ class Unary(Call):
         return Task(job_id, self, _CALL, args or _EMPTY_ARRAY)
 
     def _use(self, task: Task, result: Result, session: Session) -> None:  # noqa: ARG002 - the only task
-        if len(result.body) > self._max_reply_bytes:
+        body = result.body
+        if len(body) > self._max_reply_bytes:
             self.fail(self._too_large(), session)
             return
         self.end()
         if result.outcome is not _OK:
-            self.error_name = failure_name(result.body)
-        session.finish(self.channel, result.body)
+            self.error_name = failure_name(body)
+        session.finish(self.channel, body)
 
     def _forget(self) -> None:
         self._args = None

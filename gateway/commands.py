@@ -6,14 +6,7 @@ import enum
 
 import msgspec
 
-from zeropool.shared.wire.records import Route
-
-
-class Reply(msgspec.Struct, frozen=True, gc=False):
-    """Send a payload to a client."""
-
-    route: Route
-    payload: bytes
+from zeropool.gateway.reply import Reply
 
 
 class Connect(msgspec.Struct, frozen=True, gc=False):

@@ -16,16 +16,19 @@ import msgspec
 
 from zeropool.gateway.budget import Budget
 from zeropool.gateway.calls import Call, Order, Unary
-from zeropool.gateway.commands import Command, Reply
+from zeropool.gateway.commands import Command
 from zeropool.gateway.dispatcher import Dispatcher
 from zeropool.gateway.fleet import Fleet
 from zeropool.gateway.limits import Limits
 from zeropool.gateway.lobby import Lobby, due_at
+from zeropool.gateway.methods import ModelMethod, OwnMethod, Shape
 from zeropool.gateway.pool import Pool
+from zeropool.gateway.rate import Rate
+from zeropool.gateway.reply import Reply
 from zeropool.gateway.row_calls import Batch, Stream
 from zeropool.gateway.rows import RowCursor, batch_task_rows, reading_bytes, stream_task_rows
-from zeropool.gateway.service import ModelMethod, OwnMethod, Service, Shape
-from zeropool.gateway.status import Rate, snapshot
+from zeropool.gateway.service import Service
+from zeropool.gateway.status import snapshot
 from zeropool.gateway.tally import OK
 from zeropool.shared.errors import (
     DeadlineExceeded,
@@ -36,9 +39,11 @@ from zeropool.shared.errors import (
 )
 from zeropool.shared.model import ModelInfo
 from zeropool.shared.wire.channel import Channel
-from zeropool.shared.wire.records import Client, Event, RemoteFailure, Route
+from zeropool.shared.wire.event_scan import Event
+from zeropool.shared.wire.records import Client, RemoteFailure, Route
+from zeropool.shared.wire.requested import Requested
 from zeropool.shared.wire.session import Role, Session
-from zeropool.shared.wire.signals import Granted, Lost, Requested
+from zeropool.shared.wire.signals import Granted, Lost
 
 #: Frames that lead back to a client; more hops than any chain of devices in use.
 MAX_HOPS: Final = 8
@@ -179,26 +184,26 @@ class Gateway:
     def _accept(self, method: ModelMethod, request: Requested, now: float) -> None:
         if self.state is _DRAINING:
             raise Draining(_SHUTTING_DOWN)
-        info = self.service.models[method.model]
+        queue = self.dispatcher.queues[method.model]
         due = due_at(request)
         args = request.event.args
         size_bytes = len(args)
         if method.shape is not _CALL:
             size_bytes += reading_bytes(args)
-        left_s = min(info.timeout_s, due - now)
-        self.dispatcher.check_room(method.model, request.channel.client, size_bytes, left_s)
+        left_s = min(queue.timeout_s, due - now)
+        self.dispatcher.check_room(queue, request.channel.client, size_bytes, left_s)
         order = Order(
             request.channel,
             method.model,
             args,
             now,
-            info.timeout_s,
+            queue.timeout_s,
             due,
             self._limits.max_reply_bytes,
         )
         call = self._call(method, order)
         if call.answer_if_empty(self.session):
-            self.dispatcher.queues[method.model].tally.ended(OK)
+            queue.tally.ended(OK)
         else:
             self.dispatcher.submit(call)
 

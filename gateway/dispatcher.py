@@ -7,7 +7,6 @@ no clock.
 
 from __future__ import annotations
 
-from itertools import count
 from typing import Final
 
 from zeropool.gateway.admission import Admission
@@ -27,7 +26,7 @@ from zeropool.shared.errors import Overloaded, WorkerLost, ZeropoolError
 from zeropool.shared.jobs import Job, Kind, Outcome, Result, Results
 from zeropool.shared.model import ModelInfo
 from zeropool.shared.wire.channel import Channel
-from zeropool.shared.wire.records import ChannelKey, Client
+from zeropool.shared.wire.records import Client
 from zeropool.shared.wire.session import Session
 
 #: A worker is given up when it was silent for this many of the model's limits and the grace. A
@@ -53,9 +52,9 @@ class Dispatcher:
         self._budget = budget
         self._admission = Admission(fleet, budget)
         self._max_attempts = max_attempts
-        self._calls: dict[ChannelKey, Call] = {}
+        self._calls: dict[Channel, Call] = {}
         self._deadlines = Deadlines()
-        self._next_id = count(1)
+        self._last_id = 0
         self._cancellations: dict[str, list[int]] = {}
         self._suspects = Suspects()
         self._turns = Turns()
@@ -87,20 +86,20 @@ class Dispatcher:
         if queue is None:
             self.queues[info.qualified_name] = CallQueue(info)
         else:
-            queue.info = info
+            queue.learn(info)
 
     # Calls
 
-    def check_room(self, model: str, client: Client, size_bytes: int, left_s: float) -> None:
+    def check_room(self, queue: CallQueue, client: Client, size_bytes: int, left_s: float) -> None:
         """See whether one more call may be accepted that has ``left_s`` until its deadline.
 
         Raises:
             Overloaded: it would have to wait too long, or there is no room for it.
         """
         try:
-            self._admission.check(self.queues[model], client, size_bytes, left_s)
+            self._admission.check(queue, client, size_bytes, left_s)
         except Overloaded:
-            self.queues[model].tally.ended(Overloaded.wire_name)
+            queue.tally.ended(Overloaded.wire_name)
             raise
 
     def submit(self, call: Call) -> None:
@@ -109,14 +108,14 @@ class Dispatcher:
         if queue.is_full and (displaced := queue.give_way(call.client)) is not None:
             # Its client has the most calls in the queue, and this one the fewest.
             self._fail(displaced, self._admission.no_place(queue, displaced.client))
-        self._calls[call.channel.key] = call
+        self._calls[call.channel] = call
         call.account = self._budget.take(call.client, call.held_bytes + call.record_bytes)
-        self._deadlines.add(call, next(self._next_id), call.accepted_at)
+        self._deadlines.add(call, self._new_id(), call.accepted_at)
         queue.append(call)
 
     def caller_granted(self, channel: Channel, now: float) -> None:
         """A caller reads on: its stream may go on too."""
-        call = self._calls.get(channel.key)
+        call = self._calls.get(channel)
         if call is None:
             return
         held_bytes = call.held_bytes
@@ -129,7 +128,7 @@ class Dispatcher:
 
     def caller_lost(self, channel: Channel) -> None:
         """A caller is gone: what it wanted is not started any more."""
-        call = self._calls.get(channel.key)
+        call = self._calls.get(channel)
         if call is not None:
             call.end()
             self._forget(call, CALLER_LOST)
@@ -158,7 +157,7 @@ class Dispatcher:
         jobs: dict[str, list[Job]] = {}
         if self._suspects.tasks:
             for task, worker in self._suspects.placed(self._fleet, now):
-                job = self._assign(task, worker, MAX_BACKLOG_S, now)
+                job = self._assign(task, self.queues[task.call.model], worker, MAX_BACKLOG_S, now)
                 jobs.setdefault(worker.worker_id, []).append(job)
         for queue in waiting:
             self._dispatch_model(queue, jobs, now)
@@ -183,7 +182,7 @@ class Dispatcher:
             queue.charge(call, task.rows)
             cost_s = queue.cost_s(task.rows)
             worker = free.choose(cost_s)
-            job = self._assign(task, worker, cost_s, now)
+            job = self._assign(task, queue, worker, cost_s, now)
             jobs.setdefault(worker.worker_id, []).append(job)
             if call.has_work:
                 queue.append(call)
@@ -191,18 +190,24 @@ class Dispatcher:
 
     def _take(self, call: Call) -> Task | None:
         try:
-            return call.take(next(self._next_id))
+            return call.take(self._new_id())
         except ZeropoolError as error:
             self._fail(call, error)
             return None
 
-    def _assign(self, task: Task, worker: Worker, cost_s: float, now: float) -> Job:
+    def _new_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    def _assign(
+        self, task: Task, queue: CallQueue, worker: Worker, cost_s: float, now: float
+    ) -> Job:
         call = task.call
         task.cost_s, task.given_at = cost_s, now
         self.ledger.sent(task, worker.worker_id)
         if task.attempt == 1 and not task.first_index:
-            self.queues[call.model].tally.waited(now - call.accepted_at)
-        task.held_rows = min(task.rows, self.queues[call.model].info.max_batch_size)
+            queue.tally.waited(now - call.accepted_at)
+        task.held_rows = min(task.rows, queue.max_batch_size)
         worker.took(task.held_rows, task.cost_s, now)
         is_call = task.kind is _CALL
         return Job(
@@ -212,7 +217,7 @@ class Dispatcher:
             call.model,
             task.args,
             max(call.deadline_at - now, 0.0),
-            call.channel.key.channel_id if is_call else b"",
+            call.channel.channel_id if is_call else b"",
             call.channel.version if is_call else 0,
             task.first_index,
             task.rows,
@@ -250,7 +255,8 @@ class Dispatcher:
 
     def _answered(self, task: Task, result: Result, now: float) -> None:
         call = task.call
-        self.queues[call.model].tally.executed(now - task.given_at)
+        queue = self.queues[call.model]
+        queue.tally.executed(now - task.given_at)
         held_bytes = call.held_bytes
         call.answered(task, result, self._session, now)
         if call.held_bytes != held_bytes:
@@ -258,9 +264,9 @@ class Dispatcher:
         if call.is_over:
             self._forget(call, call.error_name or OK)
         elif call.held_bytes > held_bytes and self._budget.is_exceeded:
-            self._fail(call, self._admission.no_memory(call, self.queues[call.model]))
+            self._fail(call, self._admission.no_memory(call, queue))
         elif call.has_work:
-            self.queues[call.model].append(call)
+            queue.append(call)
 
     def worker_lost(self, worker_id: str) -> None:
         """A worker died: what it had moves to others, or ends with `WorkerLost`."""
@@ -361,10 +367,11 @@ class Dispatcher:
         self._forget(call, call.error_name or OK)
 
     def _forget(self, call: Call, outcome: str) -> None:
-        for task in call.flying.values():
-            if task.owner:
-                self._cancellations.setdefault(task.owner, []).append(task.job_id)
-        del self._calls[call.channel.key]
+        if call.is_flying:
+            for task in call.flying:
+                if task.owner:
+                    self._cancellations.setdefault(task.owner, []).append(task.job_id)
+        del self._calls[call.channel]
         self._count(call, -call.held_bytes - call.record_bytes)
         queue = self.queues[call.model]
         queue.tally.ended(outcome)

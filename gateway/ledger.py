@@ -1,7 +1,6 @@
 """Every task that is with a worker, until its result arrives. Sockets are wires, never storage.
 
-No I/O, no clock. A task is held once; the index by owner is private to this class and changes
-only in `_add` and `_remove`.
+No I/O, no clock. A task is held once, under its owner; it comes in `_add` and goes in `_remove`.
 Source of the ownership rule: nsqd, in_flight_pqueue.go: who does not own a message cannot end it.
 """
 
@@ -33,15 +32,15 @@ class Stale(enum.Enum):
 
 
 class Ledger:
-    """The tasks in flight, by job id."""
+    """The tasks in flight, by owner and job id."""
 
     def __init__(self) -> None:
         self.stale: Counter[Stale] = Counter()
-        self._tasks: dict[int, Task] = {}
         self._by_owner: dict[str, dict[int, Task]] = {}
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return self._count
 
     def __repr__(self) -> str:
         return f"<Ledger tasks={len(self)} owners={len(self._by_owner)} stale={self.stale.total()}>"
@@ -58,13 +57,14 @@ class Ledger:
         A result that has not the form of an answer to its job ends nothing either: the right one
         may yet come, and the deadline will.
         """
-        task = self._tasks.get(result.job_id)
+        job_id = result.job_id
+        owned = self._by_owner.get(owner)
+        task = None if owned is None else owned.get(job_id)
         if task is None:
-            self.stale[Stale.UNKNOWN_JOB] += 1
+            has_owner = any([job_id in others for others in self._by_owner.values()])  # noqa: C419
+            self.stale[Stale.WRONG_OWNER if has_owner else Stale.UNKNOWN_JOB] += 1
         elif not _fits(task, result):
             self.stale[Stale.WRONG_FORM] += 1
-        elif task.owner != owner:
-            self.stale[Stale.WRONG_OWNER] += 1
         elif task.attempt != result.attempt:
             self.stale[Stale.WRONG_ATTEMPT] += 1
         else:
@@ -116,22 +116,24 @@ class Ledger:
         return list(islice(self._by_owner.get(owner, ()), at_most))
 
     def check_invariants(self) -> None:
-        """Both indexes hold the same tasks, under the right names."""
-        indexed = {
-            job_id: task for tasks in self._by_owner.values() for job_id, task in tasks.items()
-        }
-        if indexed != self._tasks:
-            raise RuntimeError(f"{self!r}: the index by owner differs")
+        """Each task stands once, under the right names, and the count is theirs."""
         for owner, tasks in self._by_owner.items():
-            if not tasks or any(task.owner != owner for task in tasks.values()):
-                raise RuntimeError(f"{self!r}: {owner} is indexed wrongly")
+            names = [(task.owner, task.job_id) for task in tasks.values()]
+            if not tasks or names != [(owner, job_id) for job_id in tasks]:
+                raise RuntimeError(f"{self!r}: {owner} has {names}")
+        ids = [job_id for tasks in self._by_owner.values() for job_id in tasks]
+        if not len(ids) == len(set(ids)) == self._count:
+            raise RuntimeError(f"{self!r}: its owners have {ids}")
 
     def _add(self, task: Task) -> None:
-        self._tasks[task.job_id] = task
-        self._by_owner.setdefault(task.owner, {})[task.job_id] = task
+        owned = self._by_owner.get(task.owner)
+        if owned is None:
+            owned = self._by_owner[task.owner] = {}
+        owned[task.job_id] = task
+        self._count += 1
 
     def _remove(self, task: Task) -> None:
-        del self._tasks[task.job_id]
+        self._count -= 1
         owned = self._by_owner[task.owner]
         del owned[task.job_id]
         if not owned:

@@ -12,8 +12,7 @@ from typing import Final
 from zeropool.gateway.budget import CALL_BYTES, Account, Budget
 from zeropool.shared.errors import Overloaded
 from zeropool.shared.wire.channel import Channel
-from zeropool.shared.wire.records import ChannelKey
-from zeropool.shared.wire.signals import Requested
+from zeropool.shared.wire.requested import Requested
 
 #: As many as may wait for one model by default: here, nobody knows the models' own limits.
 MAX_CALLS: Final = 10_000
@@ -36,8 +35,8 @@ class Lobby:
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self._requests: dict[ChannelKey, Requested] = {}
-        self._accounts: dict[ChannelKey, Account] = {}
+        self._requests: dict[Channel, Requested] = {}
+        self._accounts: dict[Channel, Account] = {}
         #: When the first call may run out of time. May be early, never late.
         self._due_at = math.inf
 
@@ -66,15 +65,15 @@ class Lobby:
             full = self._budget.refusal(client, size_bytes)
         if full:
             raise Overloaded(f"{full}; retry_after_s={RETRY_AFTER_S:.2f}")
-        self._requests[request.channel.key] = request
-        self._accounts[request.channel.key] = self._budget.take(client, size_bytes)
+        self._requests[request.channel] = request
+        self._accounts[request.channel] = self._budget.take(client, size_bytes)
         self._due_at = min(self._due_at, due_at(request))
 
     def remove(self, channel: Channel) -> None:
         """The caller is gone."""
-        request = self._requests.pop(channel.key, None)
+        request = self._requests.pop(channel, None)
         if request is not None:
-            self._budget.change(self._accounts.pop(channel.key), -_size_bytes(request))
+            self._budget.change(self._accounts.pop(channel), -_size_bytes(request))
 
     def take_all(self) -> list[Requested]:
         """Everybody leaves."""

@@ -89,7 +89,6 @@ class CallQueue:
     """The lines of all clients that want one model."""
 
     def __init__(self, info: ModelInfo) -> None:
-        self.info = info
         self.waiting = 0
         self.tally = Tally()
         #: Average seconds of a worker's time for one row; None before the first result.
@@ -112,6 +111,15 @@ class CallQueue:
         self._turn_at = 0.0
         #: Rows of one turn.
         self._turn_rows = 1.0
+        self.learn(info)
+
+    def learn(self, info: ModelInfo) -> None:
+        """The model is this, from now on."""
+        self.info = info
+        # Every call asks for these, and what is decoded costs more to read.
+        self.max_batch_size = info.max_batch_size
+        self.timeout_s = info.timeout_s
+        self._max_queue = info.max_queue
 
     def __repr__(self) -> str:
         return (
@@ -124,7 +132,7 @@ class CallQueue:
     @property
     def is_full(self) -> bool:
         """A further call needs somebody else's place."""
-        return self.waiting >= self.info.max_queue
+        return self.waiting >= self._max_queue
 
     def has_place_for(self, client: Client) -> bool:
         """Tell whether a further call of this client would be taken in."""
@@ -138,7 +146,7 @@ class CallQueue:
     def _giving_way(self, client: Client) -> Line | None:
         line = self._lines.get(client)
         mine = line.waiting if line else 0
-        if (mine + 1) * self._active > self.info.max_queue:
+        if (mine + 1) * self._active > self._max_queue:
             # It has its share; also the usual end for one that floods, found without a search.
             return None
         longest = max(self._lines.values(), key=_length)

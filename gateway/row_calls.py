@@ -37,6 +37,7 @@ class _Rows(Call):
         self._kind = kind
         self._rows = rows
         self._missing = rows.total
+        self._flying: dict[int, Task] = {}
         self.record_bytes += reading_bytes(order.args)
 
     def answer_if_empty(self, session: Session) -> bool:
@@ -45,6 +46,22 @@ class _Rows(Call):
             return False
         self._finish(session)
         return True
+
+    @property
+    def is_flying(self) -> bool:
+        """As for any call."""
+        return bool(self._flying)
+
+    @property
+    def flying(self) -> list[Task]:
+        """As for any call."""
+        return list(self._flying.values())
+
+    def _sent(self, task: Task) -> None:
+        self._flying[task.job_id] = task
+
+    def _back(self, task: Task) -> None:
+        self._flying.pop(task.job_id, None)
 
     def _has_fresh(self) -> bool:
         return self._rows.left > 0
@@ -145,7 +162,7 @@ class Stream(_Rows):
     @property
     def waits_for_caller(self) -> bool:
         """All that may be computed ahead is computed; only credit helps."""
-        return not self.flying and not self.has_work
+        return not self._flying and not self.has_work
 
     def progress(self, now: float) -> None:
         """As for any call; but while only the caller is awaited, the idle limit counts."""

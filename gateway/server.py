@@ -18,10 +18,11 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
 from zeropool.gateway.clients import ClientPort
-from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Reply, Tell
+from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Tell
 from zeropool.gateway.core import Gateway
 from zeropool.gateway.limits import Limits, most_connections
 from zeropool.gateway.metrics import Snapshot, snapshot
+from zeropool.gateway.reply import Reply
 from zeropool.gateway.worker_port import WorkerPort
 from zeropool.shared.complaints import Complaints
 from zeropool.shared.config import Config

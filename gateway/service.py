@@ -8,62 +8,18 @@ Source: zerorpc-python 0.6.3, core.py and cli.py, for the introspection calls.
 
 from __future__ import annotations
 
-import enum
 import reprlib
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
+from zeropool.gateway.methods import Method, ModelMethod, OwnMethod, Shape
 from zeropool.shared.arguments import arguments, check_count
-from zeropool.shared.errors import PayloadTooLarge, UnknownMethod, UnknownModel, ZeropoolError
+from zeropool.shared.errors import PayloadTooLarge, UnknownMethod, UnknownModel, UnknownName
 from zeropool.shared.methods import BATCH_SUFFIX, CALL_SUFFIX, STREAM_SUFFIX, model_of
 from zeropool.shared.model import ModelInfo
 
 #: The gateway's own methods take a name at most; nobody needs more for one.
 MAX_ARGUMENT_BYTES = 64 * 1024
-
-
-class UnknownName(ZeropoolError):  # noqa: N818 - says what happened, as the whole tree does
-    """Introspection was asked for a method that does not exist, as a dict would say it."""
-
-    wire_name = "KeyError"
-
-
-class Shape(enum.Enum):
-    """How a model's method takes its rows and gives its predictions."""
-
-    CALL = "call"
-    BATCH = "batch"
-    STREAM = "stream"
-
-
-class ModelMethod(msgspec.Struct, frozen=True):
-    """A method that a model answers."""
-
-    name: str
-    model: str
-    shape: Shape
-    doc: str
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """Names of the positional parameters."""
-        return ("data",) if self.shape is Shape.CALL else ("rows",)
-
-
-class OwnMethod(msgspec.Struct, frozen=True):
-    """A method that the gateway answers itself. ``answer`` gets the checked arguments."""
-
-    name: str
-    parameters: tuple[str, ...]
-    doc: str
-    answer: Callable[..., Any]  # any value that msgpack can carry
-    #: The answer is of no use before workers have said what they hold.
-    needs_models: bool = False
-
-
-Method = ModelMethod | OwnMethod
 
 
 class Service:

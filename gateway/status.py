@@ -2,44 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 from zeropool.gateway.dispatcher import Dispatcher
 from zeropool.gateway.fleet import Fleet, Worker
 from zeropool.gateway.queue import CallQueue
 from zeropool.shared.wire.session import Session
-
-#: Rates are averages over this many whole seconds.
-RATE_WINDOW_S = 10
-
-
-class Rate:
-    """Events per second over the last `RATE_WINDOW_S` seconds."""
-
-    def __init__(self) -> None:
-        #: Whole seconds, and the events in each.
-        self._seconds: deque[list[int]] = deque()
-        self._latest = [-1, 0]
-
-    def count(self, now: float, events: int = 1) -> None:
-        """Take note of events that happen now."""
-        latest = self._latest
-        if latest[0] <= now < latest[0] + 1:
-            latest[1] += events
-            return
-        self._latest = [int(now), events]
-        self._seconds.append(self._latest)
-        self._forget(now)
-
-    def per_s(self, now: float) -> float:
-        """The average rate."""
-        self._forget(now)
-        return sum(events for _, events in self._seconds) / RATE_WINDOW_S
-
-    def _forget(self, now: float) -> None:
-        while self._seconds and self._seconds[0][0] <= now - RATE_WINDOW_S:
-            self._seconds.popleft()
 
 
 def snapshot(  # noqa: PLR0913 - by keyword only, one for each source

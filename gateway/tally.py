@@ -70,7 +70,7 @@ class Tally:
 
     def __init__(self) -> None:
         #: Calls that ended, by the wire name of their error or `OK`.
-        self.outcomes: Counter[str] = Counter()
+        self.outcomes: dict[str, int] = {}
         self.shed: Counter[Shed] = Counter()
         #: From the acceptance of a call to its first task's way to a worker.
         self.queue_s = Histogram(TIME_BOUNDS_S)
@@ -84,13 +84,15 @@ class Tally:
         self.batch_rows = Histogram(ROWS_BOUNDS)
 
     def __repr__(self) -> str:
-        return f"<Tally ended={self.outcomes.total()}>"
+        return f"<Tally ended={sum(self.outcomes.values())}>"
 
     def ended(self, outcome: str) -> None:
         """A call is over."""
-        if outcome not in self.outcomes:
+        ended = self.outcomes.get(outcome)
+        if ended is None:
             outcome = self._bounded(outcome)
-        self.outcomes[outcome] += 1
+            ended = self.outcomes.get(outcome, 0)
+        self.outcomes[outcome] = ended + 1
 
     def count(self) -> None:
         """Put away what was observed; to be called before it becomes much."""

@@ -52,6 +52,12 @@ class UnknownMethod(CallerError):
     wire_name = "NameError"
 
 
+class UnknownName(CallerError):
+    """Introspection was asked for a method that does not exist; named as a dict would name it."""
+
+    wire_name = "KeyError"
+
+
 class WrongArguments(CallerError):
     """The method exists, but not with these arguments."""
 

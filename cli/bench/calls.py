@@ -16,8 +16,8 @@ import msgspec
 
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.wire import event as wire
+from zeropool.shared.wire.event_scan import Event
 from zeropool.shared.wire.flow import ReadWindow
-from zeropool.shared.wire.records import Event
 from zeropool.shared.wire.session import SERVER_LOST_AFTER_BEATS
 
 #: Names of the errors that only a client can tell; the first two as zerorpc calls them.

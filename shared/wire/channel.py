@@ -13,7 +13,7 @@ from typing import Final
 from zeropool.shared.wire.event import SEPARATE_CREDIT_SINCE
 from zeropool.shared.wire.flow import ReadWindow, SendCredit
 from zeropool.shared.wire.heartbeat import Pulse
-from zeropool.shared.wire.records import ChannelKey, Client
+from zeropool.shared.wire.records import Client, Route
 
 
 class State(enum.Enum):
@@ -34,8 +34,13 @@ _CLOSED: Final = State.CLOSED
 class Channel:
     """One end of one channel. Times are monotonic seconds."""
 
-    def __init__(self, key: ChannelKey, version: int, pulse: Pulse, beat_at: float) -> None:
-        self.key = key
+    def __init__(
+        self, route: Route, channel_id: bytes, version: int, pulse: Pulse, beat_at: float
+    ) -> None:
+        #: Together with the id it tells channels apart.
+        self.route = route
+        #: As msgpack bytes: with another type it would be another one.
+        self.channel_id = channel_id
         self.version = version
         self.pulse = pulse
         self.beat_at = beat_at
@@ -51,11 +56,14 @@ class Channel:
         self.window: ReadWindow | None = None
         #: Client role only: set by the first answer, which fixes the pattern of the call.
         self.is_stream = False
+        #: Its neighbours in the order of the heartbeats, which has these two to itself.
+        self.earlier: Channel | None = None
+        self.later: Channel | None = None
 
     @property
     def client(self) -> Client:
         """Whose channel it is, wherever clients are told apart."""
-        return self.key.route[0]
+        return self.route[0]
 
     @property
     def is_open(self) -> bool:

@@ -17,7 +17,8 @@ import msgpack
 import msgspec
 
 from zeropool.shared.errors import ProtocolError
-from zeropool.shared.wire.records import NIL, Event, Header, RemoteFailure
+from zeropool.shared.wire.event_scan import Event, scan_event
+from zeropool.shared.wire.records import NIL, Header, RemoteFailure
 
 PROTOCOL_VERSION: Final = 3
 #: A request without ``v`` comes from a v1 peer (zerorpc-python 0.6.3, events.py).
@@ -63,7 +64,9 @@ DECODE_ERRORS: Final = (
 )
 
 
-_FAST: Final = msgspec.msgpack.Decoder(tuple[Header, str, msgspec.Raw])
+#: What comes out of a scan of bytes that end too early, or are no event.
+NOT_USUAL: Final = (IndexError, *DECODE_ERRORS)
+_DECODER: Final = msgspec.msgpack.Decoder(tuple[Header, str, msgspec.Raw])
 
 
 def decode_event(payload: bytes) -> Event:
@@ -73,7 +76,20 @@ def decode_event(payload: bytes) -> Event:
         ProtocolError: it is no event, or has no usable ``message_id``.
     """
     try:
-        header, name, args = _FAST.decode(payload)
+        event = scan_event(payload)
+    except NOT_USUAL:
+        event = None
+    return decode_any(payload) if event is None else event
+
+
+def decode_any(payload: bytes) -> Event:
+    """Decode an event of whatever form, as `decode_event` does with those that are not usual.
+
+    Raises:
+        ProtocolError: as there.
+    """
+    try:
+        header, name, args = _DECODER.decode(payload)
     except DECODE_ERRORS:
         return _decode_patiently(payload)
     return _event(header, name, bytes(args))

@@ -18,26 +18,6 @@ Client = bytes
 NIL = b"\xc0"
 
 
-class ChannelKey(msgspec.Struct, frozen=True, gc=False):
-    """What tells channels apart: the peer, and the id with its msgpack type."""
-
-    route: Route
-    channel_id: bytes
-
-
-class Event(msgspec.Struct, frozen=True, gc=False):
-    """A decoded event. ``message_id``, ``response_to`` and ``args`` are msgpack bytes."""
-
-    message_id: bytes
-    #: Empty: the event opens a channel.
-    response_to: bytes
-    version: int
-    name: str
-    args: bytes
-    #: Zeropool's header extension: seconds that the caller will wait.
-    timeout_s: float | None = None
-
-
 class RemoteFailure(msgspec.Struct, frozen=True, gc=False):
     """What an ERR event says. A v1 peer fills only ``message``."""
 

@@ -10,16 +10,19 @@ Source: ZeroRPC v3 as spoken by zerorpc-python 0.6.3 and zerorpc-node 0.9.8.
 from __future__ import annotations
 
 import enum
-from collections import Counter, OrderedDict
+from collections import Counter
 from typing import Final
 
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.wire import event as wire
+from zeropool.shared.wire.beat_order import BeatOrder
 from zeropool.shared.wire.channel import Channel, State
 from zeropool.shared.wire.event import MessageIds
+from zeropool.shared.wire.event_scan import Event
 from zeropool.shared.wire.flow import DEFAULT_SLOTS, ReadWindow
 from zeropool.shared.wire.heartbeat import BEAT_INTERVAL_S, Pulse
-from zeropool.shared.wire.records import NIL, ChannelKey, Client, Event, RemoteFailure, Route
+from zeropool.shared.wire.records import NIL, Client, RemoteFailure, Route
+from zeropool.shared.wire.requested import Requested
 from zeropool.shared.wire.signals import (
     Answered,
     Ended,
@@ -27,7 +30,6 @@ from zeropool.shared.wire.signals import (
     Granted,
     Item,
     Lost,
-    Requested,
     Signal,
 )
 
@@ -85,28 +87,28 @@ class Session:
         self._max_parked_bytes = max_parked_bytes
         self._max_parked_bytes_in_all = max_parked_bytes_in_all
         self._parked: dict[Client, int] = {}
-        # In order of `beat_at`: every channel's next beat is one interval after its last.
-        self._channels: OrderedDict[ChannelKey, Channel] = OrderedDict()
-        # The inner dict is a set that keeps its order: losses are told in the order of the calls.
-        self._by_route: dict[Route, dict[ChannelKey, None]] = {}
+        #: Open channels by route and id; losses are told in the order of the calls.
+        self._channels: dict[Route, dict[bytes, Channel]] = {}
+        #: The same ones: every channel's next beat is one interval after its last.
+        self._beats = BeatOrder()
         self._outgoing: list[tuple[Route, bytes]] = []
 
     def __repr__(self) -> str:
         return (
-            f"<Session {self.role.value} channels={len(self._channels)} "
-            f"peers={len(self._by_route)} outgoing={len(self._outgoing)} "
+            f"<Session {self.role.value} channels={len(self._beats)} "
+            f"peers={len(self._channels)} outgoing={len(self._outgoing)} "
             f"dropped={self.dropped.total()}>"
         )
 
     @property
     def open_channels(self) -> int:
         """Channels that are not closed."""
-        return len(self._channels)
+        return len(self._beats)
 
     @property
     def peers(self) -> int:
         """Peers with an open channel."""
-        return len(self._by_route)
+        return len(self._channels)
 
     # Incoming
 
@@ -119,7 +121,8 @@ class Session:
             return None
         if not event.response_to:
             return self._request(route, event, now)
-        channel = self._channels.get(ChannelKey(route, event.response_to))
+        channels = self._channels.get(route)
+        channel = None if channels is None else channels.get(event.response_to)
         if channel is None:
             self.dropped[Drop.UNKNOWN_CHANNEL] += 1
             return None
@@ -129,12 +132,12 @@ class Session:
         if self._is_client or event.name.startswith(wire.CONTROL_PREFIX):
             self.dropped[Drop.UNEXPECTED] += 1
             return None
-        key = ChannelKey(route, event.message_id)
-        if key in self._channels:
+        channels = self._channels.get(route)
+        if channels is not None and event.message_id in channels:
             # An answer to the second would end the caller's channel of the first.
             self.dropped[Drop.DUPLICATE_ID] += 1
             return None
-        return Requested(self._add(key, event.version, now), event)
+        return Requested(self._add(route, event.message_id, event.version, now), event)
 
     def _continue(self, channel: Channel, event: Event, now: float) -> Signal | None:
         if event.name == wire.HEARTBEAT:
@@ -187,7 +190,7 @@ class Session:
         """Client role: open a channel with a request; ``args`` is the packed argument array."""
         channel_id = self.ids()
         request = wire.encode_request(channel_id, name, args, timeout_s)
-        channel = self._add(ChannelKey(route, channel_id), wire.PROTOCOL_VERSION, now)
+        channel = self._add(route, channel_id, wire.PROTOCOL_VERSION, now)
         channel.window = ReadWindow(DEFAULT_SLOTS)
         channel.credit.take()
         self._outgoing.append((route, request))
@@ -199,38 +202,34 @@ class Session:
             return
         slots = channel.window.refill(unread)
         if slots:
-            self._outgoing.append(
-                (
-                    channel.key.route,
-                    wire.encode_more(self.ids(), channel.key.channel_id, slots),
-                )
-            )
+            more = wire.encode_more(self.ids(), channel.channel_id, slots)
+            self._outgoing.append((channel.route, more))
 
     def send_item(self, channel: Channel, value: bytes) -> None:
         """Server role: send one stream item (msgpack bytes), or keep it until there is credit."""
-        payload = wire.encode_reply(self.ids(), channel.key.channel_id, wire.STREAM, value)
+        payload = wire.encode_reply(self.ids(), channel.channel_id, wire.STREAM, value)
         self._send(channel, channel.offer(payload))
 
     def end_stream(self, channel: Channel) -> None:
         """Server role: the stream is complete."""
-        payload = wire.encode_reply(self.ids(), channel.key.channel_id, wire.STREAM_DONE, NIL)
+        payload = wire.encode_reply(self.ids(), channel.channel_id, wire.STREAM_DONE, NIL)
         self.finish(channel, payload)
 
     def answer(self, channel: Channel, value: bytes) -> None:
         """Server role: end a call with its result, as msgpack bytes."""
-        self.finish(channel, wire.encode_ok(self.ids(), channel.key.channel_id, value))
+        self.finish(channel, wire.encode_ok(self.ids(), channel.channel_id, value))
 
     def fail(self, channel: Channel, failure: RemoteFailure) -> None:
         """Server role: end a call or a stream with an error."""
         args = wire.encode_failure(channel.version, failure)
-        payload = wire.encode_reply(self.ids(), channel.key.channel_id, wire.ERR, args)
+        payload = wire.encode_reply(self.ids(), channel.channel_id, wire.ERR, args)
         self.finish(channel, payload)
 
     def finish(self, channel: Channel, payload: bytes) -> None:
         """Server role: end a channel with a terminal event that is already encoded."""
         if channel.ends_at_once():
             # By far the usual case.
-            self._outgoing.append((channel.key.route, payload))
+            self._outgoing.append((channel.route, payload))
             self._remove(channel)
             return
         self._send(channel, channel.finish(payload))
@@ -253,7 +252,7 @@ class Session:
         return outgoing
 
     def _send(self, channel: Channel, payloads: list[bytes]) -> None:
-        route = channel.key.route
+        route = channel.route
         for payload in payloads:
             self._outgoing.append((route, payload))
         if channel.state is _CLOSED:
@@ -280,42 +279,38 @@ class Session:
             del self._parked[client]
 
     def _send_beat(self, channel: Channel) -> None:
-        beat = wire.encode_beat(self.ids(), channel.key.channel_id)
-        self._outgoing.append((channel.key.route, beat))
+        beat = wire.encode_beat(self.ids(), channel.channel_id)
+        self._outgoing.append((channel.route, beat))
 
     # Time and loss
 
     def next_deadline(self) -> float | None:
         """When the next own heartbeat is due."""
-        if not self._channels:
-            return None
-        return next(iter(self._channels.values())).beat_at
+        first = self._beats.first
+        return None if first is None else first.beat_at
 
     def tick(self, now: float) -> list[Lost]:
         """Send the heartbeats that are due; return the channels whose peers fell silent."""
         lost: list[Lost] = []
-        while self._channels:
-            channel = next(iter(self._channels.values()))
-            if channel.beat_at > now:
-                break
+        while (channel := self._beats.first) is not None and channel.beat_at <= now:
             if self._is_lost(channel, now):
                 lost.append(self._lose(channel, now))
                 continue
             if channel.state is _FINISHING:
                 channel.finishing_beats += 1
             self._send_beat(channel)
+            self._beats.remove(channel)
             channel.beat_at = now + self._beat_interval_s
-            self._channels.move_to_end(channel.key)
+            self._beats.add(channel)
         return lost
 
     def routes_of(self, client: Client) -> list[Route]:
         """By which routes a client's open channels came."""
-        return [route for route in self._by_route if route[0] == client]
+        return [route for route in self._channels if route[0] == client]
 
     def route_lost(self, route: Route, now: float) -> list[Lost]:
         """The peer cannot be reached any more: close all its channels."""
-        keys = list(self._by_route.get(route, ()))
-        return [self._lose(self._channels[key], now) for key in keys]
+        return [self._lose(channel, now) for channel in [*self._channels.get(route, {}).values()]]
 
     def _is_lost(self, channel: Channel, now: float) -> bool:
         if not self._is_client:
@@ -330,21 +325,40 @@ class Session:
 
     # The one place where channels come and go
 
-    def _add(self, key: ChannelKey, version: int, now: float) -> Channel:
-        channel = Channel(key, version, Pulse(now), now + self._beat_interval_s)
-        self._channels[key] = channel
-        self._by_route.setdefault(key.route, {})[key] = None
+    def _add(self, route: Route, channel_id: bytes, version: int, now: float) -> Channel:
+        channel = Channel(route, channel_id, version, Pulse(now), now + self._beat_interval_s)
+        channels = self._channels.get(route)
+        if channels is None:
+            channels = self._channels[route] = {}
+        channels[channel_id] = channel
+        self._beats.add(channel)
         return channel
 
     def _remove(self, channel: Channel) -> None:
-        key = channel.key
+        channels = self._channels.get(channel.route)
         # A peer may use an id again; the channel that has it now is another one.
-        if self._channels.get(key) is not channel:
+        if channels is None or channels.get(channel.channel_id) is not channel:
             return
         if channel.parked_bytes:
             self._unpark(channel)
-        del self._channels[key]
-        siblings = self._by_route[key.route]
-        del siblings[key]
-        if not siblings:
-            del self._by_route[key.route]
+        del channels[channel.channel_id]
+        if not channels:
+            del self._channels[channel.route]
+        self._beats.remove(channel)
+
+    def check_invariants(self) -> None:
+        """Both containers hold the same channels, the one in the order of the heartbeats."""
+        named = [channel for channels in self._channels.values() for channel in channels.values()]
+        beats: list[Channel] = []
+        channel = self._beats.first
+        while channel is not None:
+            beats.append(channel)
+            channel = channel.later
+        if not all(self._channels.values()) or {*map(id, named)} != {*map(id, beats)}:
+            raise RuntimeError(f"{self!r}: {len(named)} channels have names, {len(beats)} beats")
+        if len(beats) != len(self._beats) or sorted(beats, key=_beat_at) != beats:
+            raise RuntimeError(f"{self!r}: the heartbeats are in disorder")
+
+
+def _beat_at(channel: Channel) -> float:
+    return channel.beat_at

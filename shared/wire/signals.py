@@ -5,14 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from zeropool.shared.wire.channel import Channel
-from zeropool.shared.wire.records import Event, RemoteFailure
-
-
-class Requested(msgspec.Struct, frozen=True):
-    """Server role: a peer opened a channel."""
-
-    channel: Channel
-    event: Event
+from zeropool.shared.wire.records import RemoteFailure
+from zeropool.shared.wire.requested import Requested
 
 
 class Granted(msgspec.Struct, frozen=True):

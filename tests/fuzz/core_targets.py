@@ -16,9 +16,10 @@ import msgspec
 from fuzz import pools
 from fuzz.targets import Fault, Target
 
-from zeropool.gateway.commands import Connect, Reply, Tell
+from zeropool.gateway.commands import Connect, Tell
 from zeropool.gateway.core import Gateway
 from zeropool.gateway.limits import Limits
+from zeropool.gateway.reply import Reply
 from zeropool.shared import jobs
 from zeropool.shared.jobs import Job, Kind, Outcome, Result
 from zeropool.shared.wire import event as wire

@@ -27,9 +27,10 @@ from zeropool.shared.errors import ConfigError, InvalidInput, ProtocolError, Wro
 from zeropool.shared.wire import event as wire
 from zeropool.shared.wire.channel import Channel
 from zeropool.shared.wire.event import MessageIds
-from zeropool.shared.wire.records import Event, RemoteFailure
+from zeropool.shared.wire.event_scan import Event, scan_event
+from zeropool.shared.wire.records import RemoteFailure
+from zeropool.shared.wire.requested import Requested
 from zeropool.shared.wire.session import Role, Session
-from zeropool.shared.wire.signals import Requested
 from zeropool.workers.columns import MIN_ROWS
 from zeropool.workers.validation import CompiledSchema, compile_schema
 
@@ -68,6 +69,10 @@ class EventTarget(Target):
     pool = pools.EVENTS
 
     def feed(self, data: bytes) -> None:
+        with contextlib.suppress(*wire.NOT_USUAL):
+            scanned = scan_event(data)
+            if scanned is not None and _facts(scanned) != _facts(wire.decode_any(data)):
+                raise Fault("scanned and decoded it is not the same")
         try:
             event = wire.decode_event(data)
         except ProtocolError:
@@ -82,10 +87,16 @@ class EventTarget(Target):
         if event.response_to:
             return
         again = wire.encode_request(event.message_id, event.name, event.args, event.timeout_s)
-        if wire.decode_event(again) != Event(
-            event.message_id, b"", wire.PROTOCOL_VERSION, event.name, event.args, event.timeout_s
-        ):
+        event.version = wire.PROTOCOL_VERSION
+        if _facts(wire.decode_event(again)) != _facts(event):
             raise Fault("does not come back as it was")
+
+
+def _facts(event: Event) -> tuple[object, ...]:
+    return (
+        *(event.message_id, event.response_to, event.version),
+        *(event.name, event.args, event.timeout_s),
+    )
 
 
 def _parts(data: bytes) -> list[bytes] | None:

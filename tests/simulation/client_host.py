@@ -210,7 +210,7 @@ class ClientHost:
         )
         if request.kind is Kind.STREAM:
             channel.window = ReadWindow(self.world.rng.choice(WINDOWS))
-        self._asked[channel.key.channel_id] = request, channel
+        self._asked[channel.channel_id] = request, channel
         self.world.note(self.name, "asks", str(request))
         self.world.oracle.asks(request)
         self._flush(request)
@@ -244,7 +244,7 @@ class ClientHost:
             if asked is request:
                 self.world.note(self.name, "gives up", str(request))
                 request.is_abandoned = True
-                del self._asked[channel.key.channel_id]
+                del self._asked[channel.channel_id]
                 self.session.close(channel)
                 return
 
@@ -318,7 +318,7 @@ class ClientHost:
 
     def _hear(self, signal: Signal) -> None:
         channel = signal.channel
-        asked = self._asked.get(channel.key.channel_id)
+        asked = self._asked.get(channel.channel_id)
         if asked is None:
             return
         request = asked[0]
@@ -328,7 +328,7 @@ class ClientHost:
             oracle.told_item(request, signal.value, now)
             self._will_read(channel)
             return
-        del self._asked[channel.key.channel_id]
+        del self._asked[channel.channel_id]
         if isinstance(signal, Answered):
             (value,) = msgspec.msgpack.decode(signal.args)
             oracle.told_end(request, wire.OK, value, now)
@@ -343,7 +343,7 @@ class ClientHost:
     # Reading streams
 
     def _will_read(self, channel: Channel) -> None:
-        channel_id = channel.key.channel_id
+        channel_id = channel.channel_id
         self._unread_items[channel_id] = self._unread_items.get(channel_id, 0) + 1
         if self.world.is_calm or not self.world.chance(self.world.scenario.slow_reader_rate):
             self._reads(self._births, channel)
@@ -354,7 +354,7 @@ class ClientHost:
     def _reads(self, birth: int, channel: Channel) -> None:
         if birth != self._births or not self.is_alive:
             return
-        channel_id = channel.key.channel_id
+        channel_id = channel.channel_id
         unread = self._unread_items[channel_id] = max(self._unread_items[channel_id] - 1, 0)
         self.session.read(channel, unread)
         self._flush()

@@ -122,7 +122,8 @@ class Faults:
         if not gateway.is_up:
             return
         rng = self._rng
-        tasks = list(gateway.core.dispatcher.ledger._tasks.values())
+        by_owner = gateway.core.dispatcher.ledger._by_owner
+        tasks = [task for owned in by_owner.values() for task in owned.values()]
         job_id, attempt, owner = rng.randint(0, 50), rng.randint(0, 3), "nobody"
         others = [worker.worker_id for worker in gateway.core.fleet]
         incarnation = gateway.core.incarnation

@@ -14,8 +14,9 @@ from clock import Alarm
 from network import Pipe
 from request import Broken, Request
 
-from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Reply, Tell
+from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Tell
 from zeropool.gateway.core import Gateway
+from zeropool.gateway.reply import Reply
 from zeropool.gateway.unread import Unread
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.wire import event as wire

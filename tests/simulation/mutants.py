@@ -50,8 +50,9 @@ def _patched(owner: type, name: str, make: Callable[[Any], Any]) -> Any:
 def _settle(*, attempt: bool, owner: bool) -> Callable[[Any], Any]:
     def make(whole: Any) -> Any:
         def settle(self: Ledger, result: Result, claimed_owner: str) -> Any:
-            task = self._tasks.get(result.job_id)
-            if task is not None:
+            owned = [tasks for tasks in self._by_owner.values() if result.job_id in tasks]
+            if owned:
+                task = owned[0][result.job_id]
                 if not attempt:
                     result = msgspec.structs.replace(result, attempt=task.attempt)
                 claimed_owner = claimed_owner if owner else task.owner
@@ -88,7 +89,7 @@ def _retry_all(whole: Any) -> Any:
 def _reply_twice(whole: Any) -> Any:
     def finish(self: Session, channel: Channel, payload: bytes) -> None:
         whole(self, channel, payload)
-        self._outgoing.append((channel.key.route, payload))
+        self._outgoing.append((channel.route, payload))
 
     return finish
 
@@ -127,14 +128,7 @@ def _ready(self: Worker, now: float) -> bool:
 
 def _forget_open_id(whole: Any) -> Any:
     def request(self: Session, route: Any, event: Any, now: float) -> Any:
-        channel = next(
-            (
-                channel
-                for key, channel in self._channels.items()
-                if key.route == route and key.channel_id == event.message_id
-            ),
-            None,
-        )
+        channel = self._channels.get(route, {}).get(event.message_id)
         if channel is not None:
             self.close(channel)
         return whole(self, route, event, now)

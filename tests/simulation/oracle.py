@@ -19,7 +19,8 @@ from zeropool.shared import jobs
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.jobs import Outcome
 from zeropool.shared.wire import event as wire
-from zeropool.shared.wire.records import ChannelKey, Event, Route
+from zeropool.shared.wire.event_scan import Event
+from zeropool.shared.wire.records import Route
 from zeropool.shared.wire.session import Drop
 
 unpack = msgspec.msgpack.decode
@@ -28,6 +29,9 @@ unpack = msgspec.msgpack.decode
 GATEWAY_PATIENCE_S = 20.0
 #: A budget for held bytes that a few calls use up.
 NARROW_BYTES = 100_000
+
+#: What tells channels apart: the peer, and the id with its msgpack type.
+_Name = tuple[Route, bytes]
 
 
 class Oracle:
@@ -41,8 +45,8 @@ class Oracle:
         self._by_number: dict[int, Request] = {}
         # Of the present gateway:
         self.incarnation = ""
-        self._open: dict[ChannelKey, Request] = {}
-        self._silent_since: dict[ChannelKey, float] = {}
+        self._open: dict[_Name, Request] = {}
+        self._silent_since: dict[_Name, float] = {}
         self._workers: dict[str, _Worker] = {}
         self._models: set[str] = set()
         self._flights: dict[int, Flight] = {}
@@ -105,7 +109,7 @@ class Oracle:
     def arrives(self, route: Route, event: Event, request: Request | None, now: float) -> None:
         """The gateway takes an event from a client; ``request`` is what it asks for, if it does."""
         if event.response_to:
-            key = ChannelKey(route, event.response_to)
+            key = (route, event.response_to)
             known = self._open.get(key)
             if known is None:
                 return
@@ -115,7 +119,7 @@ class Oracle:
             elif event.name == wire.HEARTBEAT:
                 self._silent_since[key] = now
             return
-        key = ChannelKey(route, event.message_id)
+        key = (route, event.message_id)
         if request is None or key in self._open:
             # Not an event that opens a channel; or the id of an open one, which is dropped.
             return
@@ -132,7 +136,7 @@ class Oracle:
 
     def is_open(self, route: Route, message_id: bytes) -> bool:
         """A request of that id has no end yet."""
-        return ChannelKey(route, message_id) in self._open
+        return (route, message_id) in self._open
 
     def _excuse_refusal(self, request: Request) -> None:
         if request.plan is None:
@@ -160,7 +164,7 @@ class Oracle:
             event = wire.decode_event(payload)
         except ProtocolError as error:
             raise Broken(f"{payload!r} was sent to {route}, which is no event") from error
-        key = ChannelKey(route, event.response_to)
+        key = (route, event.response_to)
         request = self._open.get(key)
         if request is None:
             raise Broken(f"{event.name} to {route}, where nothing is open: {payload!r}")
@@ -208,10 +212,10 @@ class Oracle:
 
     def client_gone(self, route: Route) -> None:
         """The gateway is told that a client cannot be reached."""
-        for key in [key for key in self._open if key.route == route]:
+        for key in [key for key in self._open if key[0] == route]:
             self._gone(key)
 
-    def _gone(self, key: ChannelKey) -> None:
+    def _gone(self, key: _Name) -> None:
         request = self._open.pop(key)
         self._silent_since.pop(key, None)
         request.is_gone = True
@@ -465,7 +469,8 @@ class Oracle:
     def _find_lost(self, gateway: Gateway, now: float) -> None:
         """A channel was closed without a word: is there a reason?"""
         for key, request in list(self._open.items()):
-            if key in gateway.session._channels:
+            route, channel_id = key
+            if channel_id in gateway.session._channels.get(route, ()):
                 continue
             heard_at = self._silent_since.get(key)
             is_silent = heard_at is not None and now - heard_at >= GATEWAY_PATIENCE_S

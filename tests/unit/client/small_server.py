@@ -15,8 +15,9 @@ import zmq
 
 from zeropool.shared.wire import event as wire
 from zeropool.shared.wire.records import RemoteFailure
+from zeropool.shared.wire.requested import Requested
 from zeropool.shared.wire.session import Role, Session
-from zeropool.shared.wire.signals import Granted, Requested
+from zeropool.shared.wire.signals import Granted
 
 #: Nothing in these tests takes so long, unless it is broken.
 PATIENCE_S = 10.0
@@ -113,9 +114,7 @@ class Server:
         self.session.answer(channel, pack(value))
 
     def nothing(self, channel):
-        self.session.finish(
-            channel, wire.encode_reply(pack(1), channel.key.channel_id, "OK", b"\x90")
-        )
+        self.session.finish(channel, wire.encode_reply(pack(1), channel.channel_id, "OK", b"\x90"))
 
     def fail(self, channel, name, message, traceback):
         self.session.fail(channel, RemoteFailure(name, message, traceback))

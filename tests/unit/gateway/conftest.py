@@ -80,8 +80,8 @@ def grant(session):
     """The caller grants credit on its channel, and the call learns of it."""
 
     def grant(call, slots, now=0.0):
-        more = wire.encode_more(b"\xa1m", call.channel.key.channel_id, slots)
-        session.receive(call.channel.key.route, more, now)
+        more = wire.encode_more(b"\xa1m", call.channel.channel_id, slots)
+        session.receive(call.channel.route, more, now)
         call.granted(session, now)
 
     return grant

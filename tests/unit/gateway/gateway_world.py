@@ -10,10 +10,11 @@ from collections import defaultdict
 import msgspec
 
 from zeropool.gateway.calls import Order, Unary
-from zeropool.gateway.commands import Connect, Disconnect, Log, Reply, Tell
+from zeropool.gateway.commands import Connect, Disconnect, Log, Tell
 from zeropool.gateway.core import Gateway
 from zeropool.gateway.fleet import Worker, WorkerState
 from zeropool.gateway.limits import Limits
+from zeropool.gateway.reply import Reply
 from zeropool.gateway.row_calls import Batch, Stream
 from zeropool.gateway.rows import RowCursor
 from zeropool.shared import jobs
@@ -22,7 +23,6 @@ from zeropool.shared.model import ModelInfo
 from zeropool.shared.wire import event as wire
 from zeropool.shared.wire.channel import Channel
 from zeropool.shared.wire.heartbeat import Pulse
-from zeropool.shared.wire.records import ChannelKey
 
 pack = msgspec.msgpack.encode
 unpack = msgspec.msgpack.decode
@@ -47,7 +47,7 @@ def model_info(name="double", **changes):
 
 
 def channel(name="c1", now=0.0):
-    return Channel(ChannelKey((b"client",), pack(name)), 3, Pulse(now), now + 5.0)
+    return Channel((b"client",), pack(name), 3, Pulse(now), now + 5.0)
 
 
 def order(chan, args=(1,), **changes):

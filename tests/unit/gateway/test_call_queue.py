@@ -11,7 +11,6 @@ from zeropool.gateway.fleet import MAX_BACKLOG_S
 from zeropool.gateway.queue import MAX_IDLE_LINES, MAX_TURN_ROWS, TURN_S, CallQueue
 from zeropool.shared.wire.channel import Channel
 from zeropool.shared.wire.heartbeat import Pulse
-from zeropool.shared.wire.records import ChannelKey
 
 ME = b"client"
 
@@ -137,12 +136,11 @@ def test_what_a_refused_caller_is_told_stays_within_bounds(queue):
 
 
 def from_client(name, number=0, make=unary, *args):
-    key = ChannelKey((name.encode(),), pack(number))
-    return make(Channel(key, 3, Pulse(0.0), 5.0), *args)
+    return make(Channel((name.encode(),), pack(number), 3, Pulse(0.0), 5.0), *args)
 
 
 def client_of(call):
-    return call.channel.key.route[0].decode()
+    return call.channel.client.decode()
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_a_unary_call_is_one_task_with_the_callers_own_bytes(channel):
 def test_a_unary_calls_result_is_passed_on_as_it_is(session, channel):
     call = unary(channel)
     task = call.take(1)
-    reply = wire.encode_ok(b"\xa1r", channel.key.channel_id, pack(2))
+    reply = wire.encode_ok(b"\xa1r", channel.channel_id, pack(2))
     call.answered(task, Result(1, 1, Outcome.OK, reply), session, 1.0)
     assert session.take_outgoing() == [((b"client",), reply)]
     assert call.is_over
@@ -96,7 +96,7 @@ def test_the_callers_time_never_lengthens_the_models_limit(channel):
 
 def test_a_unary_calls_reply_may_be_too_large(session, channel):
     call = unary(channel, max_reply_bytes=3)
-    call.take(1)
-    call.answered(call.flying[1], Result(1, 1, Outcome.OK, b"four"), session, 1.0)
+    task = call.take(1)
+    call.answered(task, Result(1, 1, Outcome.OK, b"four"), session, 1.0)
     message = "reply exceeds max_reply_bytes 3"
     assert sent(session) == [("ERR", ["PayloadTooLarge", message, f"PayloadTooLarge: {message}"])]

@@ -8,8 +8,9 @@ import pytest
 from gateway_world import model_info, unpack
 
 from zeropool.gateway.clients import ClientPort
-from zeropool.gateway.commands import Reply, Tell
+from zeropool.gateway.commands import Tell
 from zeropool.gateway.head_start import LEAST_CALLS
+from zeropool.gateway.reply import Reply
 from zeropool.shared import jobs
 from zeropool.shared.config import GatewaySettings
 from zeropool.shared.ports.connections import Connections

@@ -693,8 +693,8 @@ def test_a_stream_goes_on_when_its_caller_reads_on(
     call = submit("s", lambda chan: stream(chan, list(range(600)), task_rows=300))
     results("w1", result_of(dispatch()["w1"][0]))
     assert dispatch() == {}
-    more = wire.encode_more(b"\xa1m", call.channel.key.channel_id, 700)
-    session.receive(call.channel.key.route, more, 1.0)
+    more = wire.encode_more(b"\xa1m", call.channel.channel_id, 700)
+    session.receive(call.channel.route, more, 1.0)
     dispatcher.caller_granted(call.channel, 1.0)
     results("w1", result_of(dispatch()["w1"][0]))
     assert call.is_over
@@ -718,10 +718,10 @@ YOU = b"you"
 
 def test_a_full_queue_takes_no_more(dispatcher, submit):
     dispatcher.know(model_info(max_queue=1))
-    dispatcher.check_room("double", ME, 10, 300.0)
+    dispatcher.check_room(dispatcher.queues["double"], ME, 10, 300.0)
     submit()
     with pytest.raises(Overloaded) as refused:
-        dispatcher.check_room("double", ME, 10, 300.0)
+        dispatcher.check_room(dispatcher.queues["double"], ME, 10, 300.0)
     message = "queue of double holds max_queue 1 calls; retry_after_s=1.00"
     assert str(refused.value) == message
     assert dispatcher.queues["double"].tally.outcomes == {"Overloaded": 1}
@@ -730,7 +730,7 @@ def test_a_full_queue_takes_no_more(dispatcher, submit):
 def test_in_a_full_queue_the_client_with_the_most_calls_makes_room(session, dispatcher, submit):
     dispatcher.know(model_info(max_queue=2))
     first, second = submit("1"), submit("2")
-    dispatcher.check_room("double", YOU, 10, 300.0)
+    dispatcher.check_room(dispatcher.queues["double"], YOU, 10, 300.0)
     request = wire.encode_request(pack("y"), "double_predict", [1])
     channel = session.receive((YOU,), request, 0.0).channel
     dispatcher.submit(unary(channel))
@@ -745,19 +745,19 @@ def test_a_call_that_would_have_to_wait_beyond_its_deadline_is_refused_at_once(d
     for name in ("1", "2", "3"):
         submit(name)
     dispatcher.queues["double"].observe(1, 2.0)
-    dispatcher.check_room("double", ME, 10, 6.7)
+    dispatcher.check_room(dispatcher.queues["double"], ME, 10, 6.7)
     message = r"double: a wait of 6.00 s is too long for the 6.60 s left; retry_after_s=6.00"
     with pytest.raises(Overloaded, match=message):
-        dispatcher.check_room("double", ME, 10, 6.6)
+        dispatcher.check_room(dispatcher.queues["double"], ME, 10, 6.6)
 
 
 def test_more_bytes_than_may_be_held_are_refused(dispatcher, submit):
     submit(args=("x" * 90_000,))
     free = 100_000 - (90_000 + 6 + CALL_BYTES) - CALL_BYTES
-    dispatcher.check_room("double", YOU, free, 300.0)
+    dispatcher.check_room(dispatcher.queues["double"], YOU, free, 300.0)
     message = r"calls hold 92054 of max_held_bytes 100000; retry_after_s="
     with pytest.raises(Overloaded, match=message):
-        dispatcher.check_room("double", YOU, free + 1, 300.0)
+        dispatcher.check_room(dispatcher.queues["double"], YOU, free + 1, 300.0)
 
 
 def test_results_that_wait_are_held_too(dispatcher, submit, ready, dispatch, results):

@@ -65,7 +65,7 @@ class DispatcherMachine(RuleBasedStateMachine):
     def submit(self, make, model, *args, **facts):
         channel = open_channel(self.session, f"c{len(self.calls)}", self.now)
         call = make(channel, *args, model=model, accepted_at=self.now, limit_s=50.0, **facts)
-        self.calls[channel.key.channel_id] = call
+        self.calls[channel.channel_id] = call
         self.dispatcher.submit(call)
 
     @rule(model=st.sampled_from(MODELS), value=picks)
@@ -114,7 +114,11 @@ class DispatcherMachine(RuleBasedStateMachine):
         assert deaths < (1 if job.model == "once" else MAX_ATTEMPTS)
         if deaths:
             assert not self.held_by(owner), "a suspect in company"
-        call = next(call for call in self.calls.values() if job.job_id in call.flying)
+        call = next(
+            call
+            for call in self.calls.values()
+            if job.job_id in [task.job_id for task in call.flying]
+        )
         assert not call.is_over
         self.attempts[job.job_id] = job.attempt
         self.held[job.job_id] = Held(owner, job, call)

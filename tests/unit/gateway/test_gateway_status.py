@@ -1,25 +1,8 @@
-"""Rates, and the snapshot that operators see."""
+"""The snapshot that operators see."""
 
 from __future__ import annotations
 
 from zeropool.gateway.budget import CALL_BYTES
-from zeropool.gateway.status import Rate
-
-
-def test_a_rate_is_the_average_over_ten_seconds():
-    rate = Rate()
-    for now in (0.1, 0.2, 5.0):
-        rate.count(now, 10)
-    assert rate.per_s(6.0) == 3.0
-    assert rate.per_s(10.5) == 1.0
-    assert rate.per_s(15.0) == 0.0
-
-
-def test_a_rate_remembers_no_more_than_its_window():
-    rate = Rate()
-    for second in range(1000):
-        rate.count(float(second))
-    assert len(rate._seconds) == 10
 
 
 def test_the_status_counts_calls_workers_and_drops(world):

@@ -6,12 +6,11 @@ import pytest
 
 from zeropool.shared.wire.channel import Channel, State
 from zeropool.shared.wire.heartbeat import Pulse
-from zeropool.shared.wire.records import ChannelKey
 
 
 @pytest.fixture
 def channel():
-    return Channel(ChannelKey((b"peer",), b"\xa2id"), 3, Pulse(0.0), beat_at=5.0)
+    return Channel((b"peer",), b"\xa2id", 3, Pulse(0.0), beat_at=5.0)
 
 
 def test_the_first_data_event_needs_no_grant(channel):
@@ -86,16 +85,5 @@ def test_a_closed_channel_forgets_what_waited(channel):
 
 @pytest.mark.parametrize(("version", "rides"), [(1, True), (2, True), (3, False), (4, False)])
 def test_credit_of_old_peers_rides_on_their_heartbeats(version, rides):
-    channel = Channel(ChannelKey((b"peer",), b"\x01"), version, Pulse(0.0), beat_at=5.0)
+    channel = Channel((b"peer",), b"\x01", version, Pulse(0.0), beat_at=5.0)
     assert channel.credit_rides_on_beats is rides
-
-
-def test_keys_differ_by_peer_and_by_the_type_of_the_id():
-    keys = {
-        ChannelKey((b"a",), b"\xa1x"),
-        ChannelKey((b"b",), b"\xa1x"),
-        ChannelKey((b"a", b"hop"), b"\xa1x"),
-        ChannelKey((b"a",), b"\xc4\x01x"),
-        ChannelKey((b"a",), b"\xa1x"),
-    }
-    assert len(keys) == 4

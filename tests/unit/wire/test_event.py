@@ -23,12 +23,20 @@ from zeropool.shared.wire.event import (
     encode_reply,
     encode_request,
 )
-from zeropool.shared.wire.records import Event, RemoteFailure
+from zeropool.shared.wire.records import RemoteFailure
 
 HEAD = b"\x93\x81\xaamessage_id\x01"  # [{"message_id": 1}, …
 CLAIMS_4G_ENTRIES = b"\xdd\xff\xff\xff\xff"
 NAMES = st.text(max_size=60)
 DATA_NAMES = st.sampled_from(["OK", "ERR", "STREAM", "STREAM_DONE", "_zpc_hb", "_zpc_more"])
+
+
+def parts(event):
+    return (
+        *(event.message_id, event.response_to, event.version),
+        *(event.name, event.args, event.timeout_s),
+    )
+
 
 # Round trips
 
@@ -37,8 +45,8 @@ DATA_NAMES = st.sampled_from(["OK", "ERR", "STREAM", "STREAM_DONE", "_zpc_hb", "
 @settings(deadline=None)
 def test_a_reply_comes_back_as_it_was_encoded(message_id, response_to, name, args):
     payload = encode_reply(packed(message_id), packed(response_to), name, packed(args))
-    assert decode_event(payload) == Event(
-        packed(message_id), packed(response_to), 3, name, packed(args)
+    assert parts(decode_event(payload)) == (
+        *(packed(message_id), packed(response_to), 3, name, packed(args), None),
     )
 
 
@@ -220,7 +228,7 @@ def test_a_name_that_is_no_string_is_read_as_real_servers_show_it(name, text):
 def test_bytes_after_the_event_are_ignored():
     args = [["y" * 5000] * 100]  # larger than any limit on header and name
     payload = request(b"id", "m", args, v=3)
-    assert decode_event(payload + b"\xc1 more") == decode_event(payload)
+    assert parts(decode_event(payload + b"\xc1 more")) == parts(decode_event(payload))
 
 
 def test_arguments_are_not_read():

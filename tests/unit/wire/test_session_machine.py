@@ -14,8 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from wire_peer import event_on, packed, request, unpacked
 
 from zeropool.shared.wire.records import RemoteFailure
+from zeropool.shared.wire.requested import Requested
 from zeropool.shared.wire.session import Role, Session
-from zeropool.shared.wire.signals import Granted, Requested
+from zeropool.shared.wire.signals import Granted
 
 ROUTES = st.sampled_from([(b"A",), (b"B",), (b"A", b"hop")])
 #: Equal texts of three types, so that ids meet; few, so that they come again.
@@ -270,6 +271,7 @@ class ServerSession(RuleBasedStateMachine):
 
     @invariant()
     def the_table_holds_exactly_the_open_channels(self):
+        self.session.check_invariants()
         assert self.session.open_channels == len(self.open)
         assert self.session.peers == len({call.route for call in self.open.values()})
         for call in self.calls:

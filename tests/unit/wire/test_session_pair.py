@@ -9,8 +9,9 @@ from wire_peer import packed, unpacked
 
 from zeropool.shared.wire.event import MessageIds
 from zeropool.shared.wire.records import RemoteFailure
+from zeropool.shared.wire.requested import Requested
 from zeropool.shared.wire.session import Role, Session
-from zeropool.shared.wire.signals import Answered, Ended, Failed, Item, Lost, Requested
+from zeropool.shared.wire.signals import Answered, Ended, Failed, Item, Lost
 
 CLIENT, SERVER = (b"client",), (b"server",)
 #: Far more than any exchange below needs in one instant.

@@ -7,8 +7,9 @@ from wire_peer import beat, event_on, more, names, packed, request, told, unpack
 
 from zeropool.shared.wire.event import encode_failure, encode_reply
 from zeropool.shared.wire.records import NIL, RemoteFailure
+from zeropool.shared.wire.requested import Requested
 from zeropool.shared.wire.session import Drop, Role, Session
-from zeropool.shared.wire.signals import Granted, Lost, Requested
+from zeropool.shared.wire.signals import Granted, Lost
 
 PEER = (b"peer",)
 OTHER = (b"other",)
@@ -20,11 +21,7 @@ def session():
     session = Session(Role.SERVER)
     yield session
     assert session.take_outgoing() == []
-    # One fact, two containers: they must agree.
-    by_route = [key for keys in session._by_route.values() for key in keys]
-    assert sorted(map(repr, by_route)) == sorted(map(repr, session._channels))
-    beats = [channel.beat_at for channel in session._channels.values()]
-    assert beats == sorted(beats)
+    session.check_invariants()
 
 
 def opened(session, message_id=b"id", route=PEER, now=0.0, **header):
@@ -44,7 +41,7 @@ def test_a_request_opens_a_channel(session):
     signal = session.receive(PEER, request(b"id", "predict", [1]), now=0.0)
     assert isinstance(signal, Requested)
     assert (signal.event.name, signal.event.args) == ("predict", packed([1]))
-    assert (signal.channel.key.route, signal.channel.version) == (PEER, 3)
+    assert (signal.channel.route, signal.channel.version) == (PEER, 3)
     assert (session.open_channels, session.peers) == (1, 1)
 
 
@@ -375,7 +372,7 @@ def test_an_error_has_the_form_of_the_callers_version(session, version, args):
 
 def test_a_reply_that_a_worker_encoded_ends_the_channel(session):
     channel = opened(session)
-    payload = encode_reply(b"\x07", channel.key.channel_id, "ERR", encode_failure(3, FAILURE))
+    payload = encode_reply(b"\x07", channel.channel_id, "ERR", encode_failure(3, FAILURE))
     session.finish(channel, payload)
     assert session.take_outgoing() == [(PEER, payload)]
     assert session.open_channels == 0

@@ -1,0 +1,54 @@
+"""Channels in the order of their heartbeats."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zeropool.shared.wire.beat_order import BeatOrder
+from zeropool.shared.wire.channel import Channel
+from zeropool.shared.wire.heartbeat import Pulse
+
+
+def channel():
+    return Channel((b"peer",), b"\xa1x", 3, Pulse(0.0), 5.0)
+
+
+def taken(order):
+    """All of them, from the first on, each removed."""
+    found = []
+    while order.first is not None:
+        found.append(order.first)
+        order.remove(order.first)
+    return found
+
+
+def test_nobody_is_first_where_nobody_is():
+    order = BeatOrder()
+    assert (order.first, len(order)) == (None, 0)
+
+
+@given(st.lists(st.integers(-1, 9), max_size=60))
+def test_it_keeps_the_order_whoever_leaves(steps):
+    order, expected = BeatOrder(), []
+    for step in steps:
+        if step < 0 or not expected:
+            expected.append(channel())
+            order.add(expected[-1])
+        else:
+            order.remove(expected.pop(step % len(expected)))
+        assert len(order) == len(expected)
+        assert order.first is (expected[0] if expected else None)
+    assert taken(order) == expected
+
+
+def test_who_has_left_leads_to_nobody():
+    order = BeatOrder()
+    first, middle, last = channel(), channel(), channel()
+    for each in (first, middle, last):
+        order.add(each)
+    order.remove(middle)
+    assert (middle.earlier, middle.later) == (None, None)
+    order.add(middle)
+    assert taken(order) == [first, last, middle]
+    assert repr(order) == "<BeatOrder channels=0>"
