@@ -129,9 +129,9 @@ def _wire_type(node: Any, library: Any) -> Any:  # noqa: ANN401  # a part of a s
         return node
     if type(node) is str or type(node) is int:
         return Literal[node]
-    if type(node) is library.Schema and not node.ignore_extra_keys:
+    if _is_plain_schema(node, library):
         return _wire_type(node.schema, library)
-    if type(node) is library.Or and not node.only_one and not node._ignore_extra_keys:  # noqa: SLF001
+    if _is_plain_or(node, library):
         return _union_type(node.args, library)
     if type(node) is list and node:
         return list[_union_type(node, library)]  # type: ignore[misc]
@@ -140,7 +140,29 @@ def _wire_type(node: Any, library: Any) -> Any:  # noqa: ANN401  # a part of a s
     raise Inexact
 
 
+def _is_plain_schema(node: Any, library: Any) -> bool:  # noqa: ANN401  # a part of a schema
+    return type(node) is library.Schema and not node.ignore_extra_keys
+
+
+def _is_plain_or(node: Any, library: Any) -> bool:  # noqa: ANN401  # a part of a schema
+    return type(node) is library.Or and not node.only_one and not node._ignore_extra_keys  # noqa: SLF001
+
+
+def _flat(branches: Sequence[Any], library: Any) -> list[Any]:  # noqa: ANN401  # parts of a schema
+    """All branches, those of branches among them: what hides in one meets the others, too."""
+    flat = []
+    for branch in branches:
+        if _is_plain_schema(branch, library):
+            flat += _flat([branch.schema], library)
+        elif _is_plain_or(branch, library):
+            flat += _flat(branch.args, library)
+        else:
+            flat.append(branch)
+    return flat
+
+
 def _union_type(branches: Sequence[Any], library: Any) -> Any:  # noqa: ANN401  # a type
+    branches = _flat(branches, library)
     literals = tuple(branch for branch in branches if type(branch) in (str, int))
     others = [branch for branch in branches if type(branch) not in (str, int)]
     if any(branch is float for branch in others) and any(type(one) is int for one in literals):

@@ -501,6 +501,16 @@ def check_agreement(kind, data):
     assert is_same(str(row) if isinstance(row, InvalidInput) else row, slow)
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [lib.Or(1, lib.Schema(float)), lib.Or(1, lib.Or(float, str)), lib.Or(lib.Schema(1), float)],
+)
+@pytest.mark.parametrize("data", [1, 1.0, 2, "x"])
+def test_a_number_is_what_its_branch_says_however_deep_that_hides(schema, data):
+    check_agreement(schema_object_kind(lib.Schema(schema)), data)
+    check_agreement(schema_object_kind(lib.Schema([schema])), [data])
+
+
 @settings(max_examples=400, deadline=None)
 @given(SCHEMA_OBJECTS, DATA)
 def test_both_paths_agree_for_schema_objects(schema, data):
