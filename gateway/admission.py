@@ -47,7 +47,7 @@ class Admission:
         if not full and not queue.has_place_for(client):
             raise self.no_place(queue, client)
         if not full and (wait_s := queue.wait_s(client, self._workers(queue))) > may_wait_s:
-            name = queue.info.qualified_name
+            name = queue.name
             why = Shed.DEADLINE
             full = f"{name}: a wait of {wait_s:.2f} s is too long for the {left_s:.2f} s left"
         if full:
@@ -70,4 +70,4 @@ class Admission:
         return Overloaded(f"{reason}; retry_after_s={after_s:.2f}")
 
     def _workers(self, queue: CallQueue) -> int:
-        return len(self._fleet.holding(queue.info.qualified_name))
+        return len(self._fleet.holding(queue.name))

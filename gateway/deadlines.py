@@ -6,8 +6,8 @@ Source of the idea: nsqd, in_flight_pqueue.go.
 
 from __future__ import annotations
 
-import heapq
 import math
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from zeropool.gateway.calls import Call
@@ -31,7 +31,7 @@ class Deadlines:
 
     def add(self, call: Call, order: int, now: float) -> None:
         """Watch a call; ``order`` tells it from all others."""
-        heapq.heappush(self._heap, (call.check_at(now), order, call))
+        heappush(self._heap, (call.check_at(now), order, call))
 
     def next_deadline(self) -> float:
         """When the first call may run out of time. May be early, never late."""
@@ -41,7 +41,7 @@ class Deadlines:
         """The next open call whose time is over, which is then watched no longer."""
         heap = self._heap
         while heap and heap[0][0] <= now:
-            _, order, call = heapq.heappop(heap)
+            _, order, call = heappop(heap)
             if call.is_over:
                 continue
             if call.deadline_at <= now:
@@ -53,4 +53,4 @@ class Deadlines:
         """A call has ended, and so many are open: let go of those that have, once they are many."""
         if len(self) > 2 * open_calls + MAX_ENDED:
             self._heap = [entry for entry in self._heap if not entry[2].is_over]
-            heapq.heapify(self._heap)
+            heapify(self._heap)

@@ -36,6 +36,8 @@ OVERDUE_GRACE_S: Final = 10.0
 # Bound once: looking a member up on its enum costs 0.15 µs on Python 3.11, as much as a call.
 _CALL: Final = Kind.CALL
 _RETURNED: Final = Outcome.RETURNED
+_MAX_ROWS: Final[int] = MAX_ROWS
+_MAX_BUSY_S: Final[float] = MAX_SPAN_S
 
 
 class Dispatcher:
@@ -147,11 +149,11 @@ class Dispatcher:
             # Calls of several models are several batches anyway.
             return False
         (queue,) = waiting
-        return has_head_start(queue, self._fleet.holding(queue.info.qualified_name))
+        return has_head_start(queue, self._fleet.holding(queue.name))
 
     def dispatch(self, now: float) -> dict[str, list[Job]]:
         """Give waiting calls to workers that can soon start them: jobs by worker id."""
-        waiting = self._turns.waiting(self.queues.values())
+        waiting = self._turns.waiting(list(self.queues.values()))
         if not waiting and not self._suspects.tasks:
             return {}
         jobs: dict[str, list[Job]] = {}
@@ -164,7 +166,7 @@ class Dispatcher:
         return jobs
 
     def _dispatch_model(self, queue: CallQueue, jobs: dict[str, list[Job]], now: float) -> None:
-        workers = self._fleet.holding(queue.info.qualified_name)
+        workers = self._fleet.holding(queue.name)
         if self._suspects.tasks:
             workers = [each for each in workers if each is not self._suspects.reserved]
         free = Placement(queue, workers, now=now)
@@ -246,12 +248,13 @@ class Dispatcher:
     def _learn_pace(self, message: Results, worker: Worker) -> None:
         # Only from who has done something: on the pace hangs who is refused.
         queue = self.queues.get(message.model)
+        rows, busy_s = message.rows, message.busy_s
         # No model may take more, and the sums must stay finite, and such that msgpack carries them.
-        is_plausible = 0 < message.rows <= MAX_ROWS and 0.0 <= message.busy_s <= MAX_SPAN_S
+        is_plausible = 0 < rows <= _MAX_ROWS and 0.0 <= busy_s <= _MAX_BUSY_S
         if queue is not None and is_plausible:
-            queue.observe(message.rows, message.busy_s)
-            worker.answered_rows += message.rows
-            worker.busy_s += message.busy_s
+            queue.observe(rows, busy_s)
+            worker.answered_rows += rows
+            worker.busy_s += busy_s
 
     def _answered(self, task: Task, result: Result, now: float) -> None:
         call = task.call

@@ -78,8 +78,8 @@ def _is_one_short_batch(queue: CallQueue) -> bool:
     calls = 2 * queue.waiting
     return (
         queue.waiting >= LEAST_CALLS
-        and calls <= queue.info.max_batch_size
-        and not queue.info.max_wait_s
+        and calls <= queue.max_batch_size
+        and not queue.max_wait_s
         and max(queue.cost_s(calls), queue.shortest_s) <= PACK_S
         and queue.has_only_unary()
     )

@@ -24,9 +24,8 @@ class Placement:
 
     def __init__(self, queue: CallQueue, workers: list[Worker], *, now: float) -> None:
         self._now = now
-        info = queue.info
         # What waits in a worker for company is no reason to keep the company away.
-        room = info.max_batch_size if info.max_wait_s else 0
+        room = queue.max_batch_size if queue.max_wait_s else 0
         self._workers = [
             worker
             for worker in workers
@@ -41,21 +40,44 @@ class Placement:
 
     def _share(self, queue: CallQueue) -> int:
         """Rows that an idle worker gets in any case: its part of what waits, as one batch."""
-        if not queue.info.batches:
+        if not queue.batches:
             return 0
-        idle = sum([not worker.held_rows for worker in self._workers])
+        idle = 0
+        for worker in self._workers:
+            if not worker.held_rows:
+                idle += 1
         if not idle:
             return 0
-        return min(queue.info.max_batch_size, -(-queue.waiting // idle))
+        return min(queue.max_batch_size, -(-queue.waiting // idle))
 
     def choose(self, cost_s: float) -> Worker:
         """The worker for a task of this cost: the least loaded, or for a cheap one the fullest."""
         if cost_s >= CHEAP_BELOW_S:
-            return min(self._workers, key=_load)
+            return self._least_loaded()
         if self._filling is None or self._filling.backlog_s >= self._full_at_s:
-            self._filling = min(self._workers, key=_packs)
+            self._filling = self._fewest_packs()
             self._full_at_s = (_packs(self._filling) + 1) * PACK_S
         return self._filling
+
+    # Loops, as `min` calls its key by all the detours that an uncompiled function needs.
+
+    def _least_loaded(self) -> Worker:
+        least = self._workers[0]
+        for worker in self._workers:
+            if worker.backlog_s < least.backlog_s or (
+                worker.backlog_s == least.backlog_s and worker.held_rows < least.held_rows
+            ):
+                least = worker
+        return least
+
+    def _fewest_packs(self) -> Worker:
+        fewest = self._workers[0]
+        fewest_packs = _packs(fewest)
+        for worker in self._workers:
+            packs = _packs(worker)
+            if packs < fewest_packs:
+                fewest, fewest_packs = worker, packs
+        return fewest
 
     def took(self, worker: Worker) -> None:
         """The worker was given a task; it stays only if it can take another."""
@@ -63,10 +85,6 @@ class Placement:
             return
         self._workers.remove(worker)
         self._filling = None
-
-
-def _load(worker: Worker) -> tuple[float, int]:
-    return worker.backlog_s, worker.held_rows
 
 
 def _packs(worker: Worker) -> int:

@@ -116,14 +116,17 @@ class CallQueue:
     def learn(self, info: ModelInfo) -> None:
         """The model is this, from now on."""
         self.info = info
-        # Every call asks for these, and what is decoded costs more to read.
+        # Asked for again and again, and what is decoded costs more to read.
+        self.name = info.qualified_name
+        self.batches = info.batches
         self.max_batch_size = info.max_batch_size
+        self.max_wait_s = info.max_wait_s
         self.timeout_s = info.timeout_s
         self._max_queue = info.max_queue
 
     def __repr__(self) -> str:
         return (
-            f"<CallQueue {self.info.qualified_name} waiting={self.waiting} "
+            f"<CallQueue {self.name} waiting={self.waiting} "
             f"clients={self._active} row_s={self.row_s}>"
         )
 

@@ -47,7 +47,7 @@ def snapshot(  # noqa: PLR0913 - by keyword only, one for each source
 
 
 def _model(queue: CallQueue, fleet: Fleet) -> dict[str, Any]:
-    name = queue.info.qualified_name
+    name = queue.name
     return {
         "qualified_name": name,
         "waiting": queue.waiting,

@@ -6,8 +6,6 @@ rows: a flooded model leaves the others their share.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from zeropool.gateway.queue import CallQueue
 
 
@@ -21,7 +19,7 @@ class Turns:
     def __repr__(self) -> str:
         return f"<Turns at_s={self._at_s:.3f}>"
 
-    def waiting(self, queues: Iterable[CallQueue]) -> list[CallQueue]:
+    def waiting(self, queues: list[CallQueue]) -> list[CallQueue]:
         """The queues with waiting calls, the one first whose model has had the least time."""
         waiting = [queue for queue in queues if queue.waiting]
         if len(waiting) > 1:
