@@ -215,11 +215,8 @@ class Server:
         self._clients.tick(now)
 
     def _next_deadline(self) -> float:
-        return min(
-            self._core.next_deadline(),
-            self._clients.next_deadline(),
-            self._workers.next_deadline(),
-        )
+        of_ports = min(self._clients.next_deadline(), self._workers.next_deadline())
+        return min(self._core.next_deadline(), of_ports)
 
     # Commands
 

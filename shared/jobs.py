@@ -88,9 +88,9 @@ class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
     #: CALL: the payload of the reply event. ROWS: the packed predictions, nil where one failed.
     body: bytes = b""
     #: ITEMS: the packed items, in the order of the rows.
-    items: list[bytes] = []
+    items: tuple[bytes, ...] = ()
     #: ROWS: the rows without prediction.
-    errors: list[RowError] = []
+    errors: tuple[RowError, ...] = ()
 
 
 class Register(msgspec.Struct, frozen=True, array_like=True, tag="register"):

@@ -183,8 +183,8 @@ class Runner:
         if failure is not None:
             self._on_failure(job, failure, _PREDICT)
         if job.kind is _ROWS:
-            return Result(job.job_id, job.attempt, _OK, b"".join(bodies), [], errors)
-        return Result(job.job_id, job.attempt, _OK, b"", _items(job, bodies, errors))
+            return Result(job.job_id, job.attempt, _OK, b"".join(bodies), (), tuple(errors))
+        return Result(job.job_id, job.attempt, _OK, b"", tuple(_items(job, bodies, errors)))
 
 
 def _encoded(output: object) -> bytes | Exception:

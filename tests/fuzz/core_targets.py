@@ -172,7 +172,7 @@ def _result_of(job: Job) -> Result:
         body = wire.encode_ok(b"\xa1r", job.reply_to, b"\x02")
         return Result(job.job_id, job.attempt, Outcome.OK, body)
     if job.kind is Kind.ITEMS:
-        return Result(job.job_id, job.attempt, Outcome.OK, b"", [b"\x02"] * job.rows)
+        return Result(job.job_id, job.attempt, Outcome.OK, b"", (b"\x02",) * job.rows)
     return Result(job.job_id, job.attempt, Outcome.OK, b"\x02" * job.rows)
 
 

@@ -66,8 +66,8 @@ EVENTS = [*captured(), *crafted_events()]
 RESULTS = [
     Result(1, 1, Outcome.OK, wire.encode_ok(b"\xa1r", b"\xa12", b"\x02")),
     Result(2, 1, Outcome.ERROR, wire.encode_reply(b"\xa1r", b"\xa12", wire.ERR, pack(["A"] * 3))),
-    Result(3, 1, Outcome.OK, b"\x02\x04\xc0", [], [RowError(2, "TypeError", "no number")]),
-    Result(4, 2, Outcome.OK, b"", [pack({"index": 0, "prediction": 2})] * 3),
+    Result(3, 1, Outcome.OK, b"\x02\x04\xc0", (), (RowError(2, "TypeError", "no number"),)),
+    Result(4, 2, Outcome.OK, b"", (pack({"index": 0, "prediction": 2}),) * 3),
     Result(5, 1, Outcome.RETURNED),
 ]
 FROM_WORKER = [

@@ -140,7 +140,7 @@ class Faults:
         else:
             job_id += 2**32
         outcome = rng.choice(list(Outcome))
-        result = Result(job_id, attempt, outcome, b"\xc0", [b"\xc0"])
+        result = Result(job_id, attempt, outcome, b"\xc0", (b"\xc0",))
         busy_s = rng.choice((0.0, -1.0, math.nan, math.inf))
         self._say(jobs.encode(jobs.Results(owner, incarnation, [result], "m0", 0, busy_s)))
 

@@ -130,11 +130,11 @@ def result_of(job: Job) -> Result:
             pack({"index": job.first_index + offset, "prediction": 2 * row})
             for offset, row in enumerate(rows)
         ]
-        return Result(job.job_id, job.attempt, Outcome.OK, b"", items)
+        return Result(job.job_id, job.attempt, Outcome.OK, b"", tuple(items))
     good = [isinstance(row, int) for row in rows]
     body = b"".join(pack(2 * row if ok else None) for row, ok in zip(rows, good, strict=True))
     errors = [RowError(at, "InvalidInput", "no number") for at, ok in enumerate(good) if not ok]
-    return Result(job.job_id, job.attempt, Outcome.OK, body, [], errors)
+    return Result(job.job_id, job.attempt, Outcome.OK, body, (), tuple(errors))
 
 
 def returned(job: Job) -> Result:

@@ -68,12 +68,12 @@ def test_only_the_lost_owners_tasks_come_back(ledger, task):
     ("kind", "result"),
     [
         (Kind.CALL, Result(7, 1, Outcome.OK)),
-        (Kind.CALL, Result(7, 1, Outcome.ERROR, items=[b"\x01"])),
-        (Kind.ITEMS, Result(7, 1, Outcome.OK, items=[b"\x01"])),
+        (Kind.CALL, Result(7, 1, Outcome.ERROR, items=(b"\x01",))),
+        (Kind.ITEMS, Result(7, 1, Outcome.OK, items=(b"\x01",))),
         (Kind.ITEMS, Result(7, 1, Outcome.OK, b"\x01\x02")),
-        (Kind.ROWS, Result(7, 1, Outcome.OK, items=[b"\x01", b"\x02"])),
-        (Kind.ROWS, Result(7, 1, Outcome.OK, b"\xc0\xc0", [], [RowError(2, "E", "")])),
-        (Kind.ROWS, Result(7, 1, Outcome.OK, b"\xc0\xc0", [], [RowError(-1, "E", "")])),
+        (Kind.ROWS, Result(7, 1, Outcome.OK, items=(b"\x01", b"\x02"))),
+        (Kind.ROWS, Result(7, 1, Outcome.OK, b"\xc0\xc0", (), (RowError(2, "E", ""),))),
+        (Kind.ROWS, Result(7, 1, Outcome.OK, b"\xc0\xc0", (), (RowError(-1, "E", ""),))),
     ],
 )
 def test_a_result_that_does_not_have_the_form_of_its_job_is_counted(ledger, kind, result):
@@ -87,8 +87,8 @@ def test_a_result_that_does_not_have_the_form_of_its_job_is_counted(ledger, kind
     ("kind", "result"),
     [
         (Kind.CALL, Result(7, 1, Outcome.OK, b"\x01")),
-        (Kind.ITEMS, Result(7, 1, Outcome.OK, items=[b"\x01", b"\x02"])),
-        (Kind.ROWS, Result(7, 1, Outcome.OK, b"\x01\xc0", [], [RowError(1, "E", "")])),
+        (Kind.ITEMS, Result(7, 1, Outcome.OK, items=(b"\x01", b"\x02"))),
+        (Kind.ROWS, Result(7, 1, Outcome.OK, b"\x01\xc0", (), (RowError(1, "E", ""),))),
         (Kind.ROWS, Result(7, 1, Outcome.RETURNED)),
     ],
 )

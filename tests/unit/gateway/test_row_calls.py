@@ -134,7 +134,7 @@ def test_a_stream_asks_for_its_next_task_by_what_its_last_items_took(session, ch
     call = stream(channel, list(range(1000)), max_reply_bytes=STREAM_WINDOW_BYTES)
     call._task_rows = task_rows
     task = call.take(1)
-    call.answered(task, Result(1, 1, Outcome.OK, b"", [b"\x00" * 10, b"\x00" * 30]), session, 0.0)
+    call.answered(task, Result(1, 1, Outcome.OK, b"", (b"\x00" * 10, b"\x00" * 30)), session, 0.0)
     call.take(2)
 
     assert asked == [0, 20]
@@ -159,7 +159,7 @@ def test_large_items_close_the_window_by_their_bytes(session, channel, grant):
     for number in range(1, 21):
         if not call.has_work:
             break
-        result = Result(number, 1, Outcome.OK, b"", [large] * 2)
+        result = Result(number, 1, Outcome.OK, b"", (large,) * 2)
         call.answered(call.take(number), result, session, 0.0)
     assert STREAM_WINDOW_BYTES <= call.held_bytes < 2 * STREAM_WINDOW_BYTES
     grant(call, 100)
@@ -169,7 +169,7 @@ def test_large_items_close_the_window_by_their_bytes(session, channel, grant):
 def test_an_item_that_is_too_large_is_that_rows_error(session, channel, grant):
     call = stream(channel, [1, 2], max_reply_bytes=30)
     task = call.take(1)
-    items = [pack({"index": 0, "prediction": "x" * 40}), pack({"index": 1, "prediction": 4})]
+    items = (pack({"index": 0, "prediction": "x" * 40}), pack({"index": 1, "prediction": 4}))
     call.answered(task, Result(1, 1, Outcome.OK, b"", items), session, 0.0)
     grant(call, 10)
     error = {"name": "PayloadTooLarge", "message": "reply exceeds max_reply_bytes 30"}

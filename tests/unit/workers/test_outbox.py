@@ -135,7 +135,7 @@ def test_its_repr_tells_what_was_not_seen():
 
 
 def result(number, body=b"", items=()):
-    return jobs.Result(number, 1, jobs.Outcome.OK, body, list(items))
+    return jobs.Result(number, 1, jobs.Outcome.OK, body, items)
 
 
 def test_results_travel_together_as_long_as_they_are_small():
@@ -144,7 +144,7 @@ def test_results_travel_together_as_long_as_they_are_small():
 
 
 def test_large_results_travel_apart_and_in_order():
-    results = [result(1, b"1234"), result(2, items=[b"56", b"78"]), result(3, b"9"), result(4)]
+    results = [result(1, b"1234"), result(2, items=(b"56", b"78")), result(3, b"9"), result(4)]
     assert list(portions(results, max_bytes=7)) == [results[:1], results[1:]]
 
 
