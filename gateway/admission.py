@@ -60,8 +60,7 @@ class Admission:
 
     def no_place(self, queue: CallQueue, client: Client) -> Overloaded:
         """What a client hears that has no further place in a full queue."""
-        info = queue.info
-        reason = f"queue of {info.qualified_name} holds max_queue {info.max_queue} calls"
+        reason = f"queue of {queue.name} holds max_queue {queue.max_queue} calls"
         return self._overloaded(Shed.QUEUE, reason, queue, client)
 
     def _overloaded(self, why: Shed, reason: str, queue: CallQueue, client: Client) -> Overloaded:

@@ -124,11 +124,6 @@ class Call(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def is_flying(self) -> bool:
-        """A task is with a worker."""
-
-    @property
-    @abc.abstractmethod
     def flying(self) -> list[Task]:
         """Tasks that are with workers, in the order of their way there."""
 
@@ -144,7 +139,7 @@ class Call(abc.ABC):
         return task
 
     def put_back(self, task: Task) -> None:
-        """A task that was taken comes back unanswered, and is the next to be taken."""
+        """A task that was taken comes back unanswered, and is the next to be taken, if any is."""
         self._back(task)
         if self.is_over:
             return
@@ -177,7 +172,10 @@ class Call(abc.ABC):
         session.fail(self.channel, failure)
 
     def end(self) -> None:
-        """Nobody waits any more, or the reply is on its way: let go of everything held."""
+        """Nobody waits any more, or the reply is on its way: let go of everything held.
+
+        Also of the arguments of tasks that are with workers, which may yet be for long.
+        """
         self.is_over = True
         self._returned = None
         self._forget()
@@ -225,11 +223,6 @@ class Unary(Call):
         self._task: Task | None = None
 
     @property
-    def is_flying(self) -> bool:
-        """The task is with a worker."""
-        return self._task is not None
-
-    @property
     def flying(self) -> list[Task]:
         """The task, while it is with a worker."""
         return [] if self._task is None else [self._task]
@@ -264,3 +257,5 @@ class Unary(Call):
 
     def _forget(self) -> None:
         self._args = None
+        if self._task is not None:
+            self._task.args = b""

@@ -345,6 +345,7 @@ class Gateway:
 
     def check_invariants(self) -> None:
         """Facts that hold between any two calls of this class."""
+        self.session.check_invariants()
         self.dispatcher.check_invariants()
         self.budget.check_invariants()
         if self.budget.call_bytes != self.dispatcher.held_bytes + self._lobby.held_bytes:

@@ -61,8 +61,8 @@ class Ledger:
         owned = self._by_owner.get(owner)
         task = None if owned is None else owned.get(job_id)
         if task is None:
-            has_owner = any([job_id in others for others in self._by_owner.values()])  # noqa: C419
-            self.stale[Stale.WRONG_OWNER if has_owner else Stale.UNKNOWN_JOB] += 1
+            is_anothers = self._has(job_id)
+            self.stale[Stale.WRONG_OWNER if is_anothers else Stale.UNKNOWN_JOB] += 1
         elif not _fits(task, result):
             self.stale[Stale.WRONG_FORM] += 1
         elif task.attempt != result.attempt:
@@ -71,6 +71,9 @@ class Ledger:
             self._remove(task)
             return task
         return None
+
+    def _has(self, job_id: int) -> bool:
+        return any(job_id in owned for owned in self._by_owner.values())
 
     def owner_lost(self, owner: str) -> list[Task]:
         """Everything a dead worker had, in the order in which it was sent."""
@@ -133,9 +136,9 @@ class Ledger:
         self._count += 1
 
     def _remove(self, task: Task) -> None:
-        self._count -= 1
         owned = self._by_owner[task.owner]
         del owned[task.job_id]
+        self._count -= 1
         if not owned:
             del self._by_owner[task.owner]
 

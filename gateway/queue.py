@@ -22,6 +22,7 @@ from typing import Final
 from zeropool.gateway.calls import Call, Unary
 from zeropool.gateway.fleet import MAX_BACKLOG_S
 from zeropool.gateway.tally import Tally
+from zeropool.shared.config import MAX_ROWS, MAX_SPAN_S
 from zeropool.shared.model import ModelInfo
 from zeropool.shared.wire.records import Client
 
@@ -41,6 +42,9 @@ TURN_S: Final = 0.001
 #: And no more than this: most clients have a few calls in flight at most, and those who have many
 #: have the better part of what a write and a read cost spared with these.
 MAX_TURN_ROWS: Final = 8.0
+# Bound once: what other packages define is looked up each time.
+_MAX_ROWS: Final[int] = MAX_ROWS
+_MAX_BUSY_S: Final[float] = MAX_SPAN_S
 #: More entries than a queue has ever had.
 _BEFORE_ALL: Final = 1 << 60
 MIN_RETRY_AFTER_S: Final = 0.05
@@ -115,14 +119,14 @@ class CallQueue:
 
     def learn(self, info: ModelInfo) -> None:
         """The model is this, from now on."""
-        self.info = info
         # Asked for again and again, and what is decoded costs more to read.
         self.name = info.qualified_name
         self.batches = info.batches
         self.max_batch_size = info.max_batch_size
+        self.max_queue = info.max_queue
         self.max_wait_s = info.max_wait_s
+        self.retry_safe = info.retry_safe
         self.timeout_s = info.timeout_s
-        self._max_queue = info.max_queue
 
     def __repr__(self) -> str:
         return (
@@ -135,7 +139,7 @@ class CallQueue:
     @property
     def is_full(self) -> bool:
         """A further call needs somebody else's place."""
-        return self.waiting >= self._max_queue
+        return self.waiting >= self.max_queue
 
     def has_place_for(self, client: Client) -> bool:
         """Tell whether a further call of this client would be taken in."""
@@ -149,7 +153,7 @@ class CallQueue:
     def _giving_way(self, client: Client) -> Line | None:
         line = self._lines.get(client)
         mine = line.waiting if line else 0
-        if (mine + 1) * self._active > self._max_queue:
+        if (mine + 1) * self._active > self.max_queue:
             # It has its share; also the usual end for one that floods, found without a search.
             return None
         longest = max(self._lines.values(), key=_length)
@@ -239,8 +243,11 @@ class CallQueue:
 
     # The pace
 
-    def observe(self, rows: int, busy_s: float) -> None:
-        """A worker took ``busy_s`` for ``rows`` rows."""
+    def observe(self, rows: int, busy_s: float) -> bool:
+        """A worker says that it took ``busy_s`` for ``rows`` rows; False if that cannot be."""
+        # No model may take more, and the sums must stay finite, and such that msgpack carries them.
+        if not (0 < rows <= _MAX_ROWS and 0.0 <= busy_s <= _MAX_BUSY_S):
+            return False
         self.tally.batch_rows.observe(rows)
         self.tally.batch_s.observe(busy_s)
         self.used_s += busy_s
@@ -251,6 +258,7 @@ class CallQueue:
         self._turn_rows = MAX_TURN_ROWS
         if self.row_s * MAX_TURN_ROWS > TURN_S:
             self._turn_rows = max(1.0, TURN_S // self.row_s)
+        return True
 
     def cost_s(self, rows: int) -> float:
         """What a task is expected to cost its worker; before any result, all that it may hold."""

@@ -48,11 +48,6 @@ class _Rows(Call):
         return True
 
     @property
-    def is_flying(self) -> bool:
-        """As for any call."""
-        return bool(self._flying)
-
-    @property
     def flying(self) -> list[Task]:
         """As for any call."""
         return list(self._flying.values())
@@ -73,6 +68,8 @@ class _Rows(Call):
 
     def _forget(self) -> None:
         self._rows.discard()
+        for task in self._flying.values():
+            task.args = b""
 
     @abc.abstractmethod
     def _most_rows(self) -> int:

@@ -51,7 +51,7 @@ def _model(queue: CallQueue, fleet: Fleet) -> dict[str, Any]:
     return {
         "qualified_name": name,
         "waiting": queue.waiting,
-        "max_queue": queue.info.max_queue,
+        "max_queue": queue.max_queue,
         "workers": len(fleet.holding(name)),
         "row_ms": None if queue.row_s is None else round(queue.row_s * 1000, 4),
         "outcomes": dict(queue.tally.outcomes),

@@ -48,3 +48,15 @@ class BeatOrder:
             later.earlier = earlier
         channel.earlier = channel.later = None
         self._count -= 1
+
+    def check_invariants(self) -> None:
+        """The links lead through all of them, both ways, and heartbeats are due in their order."""
+        earlier: Channel | None = None
+        channel, steps = self.first, 0
+        while channel is not None and steps < self._count:
+            is_in_turn = earlier is None or earlier.beat_at <= channel.beat_at
+            if channel.earlier is not earlier or not is_in_turn:
+                raise RuntimeError(f"{self!r}: {channel!r} is in a wrong place")
+            earlier, channel, steps = channel, channel.later, steps + 1
+        if channel is not None or steps != self._count or self._last is not earlier:
+            raise RuntimeError(f"{self!r}: {steps} steps do not lead from the first to the last")

@@ -1,7 +1,8 @@
 """A decoded event, and how to find its parts where it has the form that all known peers give it.
 
 Every call passes here. A decoder makes objects of the whole header first, of which little is
-needed, and takes four times as long. No I/O, no state.
+needed: it takes 0.8 µs where this takes 0.3 (compiled; as source, the decoder is the faster one by
+a third). No I/O, no state.
 """
 
 from __future__ import annotations

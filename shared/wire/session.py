@@ -347,18 +347,20 @@ class Session:
         self._beats.remove(channel)
 
     def check_invariants(self) -> None:
-        """Both containers hold the same channels, the one in the order of the heartbeats."""
-        named = [channel for channels in self._channels.values() for channel in channels.values()]
-        beats: list[Channel] = []
-        channel = self._beats.first
-        while channel is not None:
-            beats.append(channel)
-            channel = channel.later
-        if not all(self._channels.values()) or {*map(id, named)} != {*map(id, beats)}:
-            raise RuntimeError(f"{self!r}: {len(named)} channels have names, {len(beats)} beats")
-        if len(beats) != len(self._beats) or sorted(beats, key=_beat_at) != beats:
-            raise RuntimeError(f"{self!r}: the heartbeats are in disorder")
-
-
-def _beat_at(channel: Channel) -> float:
-    return channel.beat_at
+        """The channels are those of the heartbeats, under their own names; the sums are theirs."""
+        self._beats.check_invariants()
+        named = parked_bytes = 0
+        for route, channels in self._channels.items():
+            if not channels:
+                raise RuntimeError(f"{self!r}: {route} has no channel")
+            for channel_id, channel in channels.items():
+                if (channel.route, channel.channel_id) != (route, channel_id):
+                    raise RuntimeError(f"{self!r}: {channel!r} is called {channel_id!r}")
+                if channel.state is _CLOSED:
+                    raise RuntimeError(f"{self!r}: {channel!r} is closed")
+                named += 1
+                parked_bytes += channel.parked_bytes
+        if named != len(self._beats):
+            raise RuntimeError(f"{self!r}: {named} channels have names")
+        if not parked_bytes == self.parked_bytes == sum(self._parked.values()):
+            raise RuntimeError(f"{self!r}: {parked_bytes} bytes are parked")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from gateway_world import batch, channel, model_info, pack, unary
 from hypothesis import given
@@ -127,9 +129,16 @@ def test_what_a_refused_caller_is_told_stays_within_bounds(queue):
     queue.observe(1, 0.001)
     assert queue.retry_after_s(ME, 1) == 0.05
     queue.append(*calls(1))
-    queue.observe(1, 1e6)
+    queue.observe(1, 1e5)
     assert queue.retry_after_s(ME, 1) == 30.0
     assert repr(queue).startswith("<CallQueue double waiting=1 clients=1")
+
+
+def test_a_pace_that_cannot_be_is_not_learnt(queue):
+    for rows, busy_s in [(0, 0.1), (-1, 0.1), (2**31, 0.1), (1, -0.1), (1, 1e6), (1, math.nan)]:
+        assert not queue.observe(rows, busy_s)
+    assert queue.row_s is None
+    assert queue.observe(1, 0.0)
 
 
 # Clients

@@ -649,6 +649,26 @@ def test_a_cancelled_task_that_comes_back_is_not_repeated(
     assert dispatcher.queues["double"].tally.outcomes == {"CallerLost": 1}
 
 
+@pytest.mark.parametrize(
+    ("make", "rows"), [(unary, 1), (lambda chan: batch(chan, [1, 2]), 2)], ids=["unary", "batch"]
+)
+def test_what_is_over_holds_no_arguments_whatever_its_worker_does(
+    submit, ready, dispatch, dispatcher, fleet, results, make, rows
+):
+    ready("w1")
+    ready("w2")
+    answered, lost = submit("a", make), submit("b", make)
+    jobs = dispatch()
+    flying = [*answered.flying, *lost.flying]
+    for call in (answered, lost):
+        dispatcher.caller_lost(call.channel)
+    assert [(task.args, task.rows) for task in flying] == [(b"", rows)] * 2
+    results("w1", *map(result_of, jobs["w1"]))
+    fleet.remove("w2")
+    dispatcher.worker_lost("w2")
+    assert answered.flying == lost.flying == []
+
+
 def test_nobody_works_for_callers_that_are_gone(submit, dispatch, ready, dispatcher):
     call = submit("a")
     submit("b")

@@ -39,6 +39,12 @@ def test_a_result_from_another_worker_is_stale(ledger, task):
     assert ledger.owned_by("w1") == 1
 
 
+def test_whose_the_job_is_comes_before_the_form_of_the_result(ledger, task):
+    ledger.sent(task, "w1")
+    assert ledger.settle(Result(7, 1, Outcome.OK), "w2") is None
+    assert ledger.stale == {Stale.WRONG_OWNER: 1}
+
+
 def test_a_result_of_an_earlier_attempt_is_stale_even_from_its_owner(ledger, task):
     ledger.sent(task, "w1")
     ledger.owner_lost("w1")

@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 from gateway_world import model_info, pack
 
-from zeropool.gateway.service import Service, Shape, UnknownName
-from zeropool.shared.errors import PayloadTooLarge, UnknownMethod, UnknownModel, WrongArguments
+from zeropool.gateway.methods import Shape
+from zeropool.gateway.service import Service
+from zeropool.shared.errors import (
+    PayloadTooLarge,
+    UnknownMethod,
+    UnknownModel,
+    UnknownName,
+    WrongArguments,
+)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ def every_error():
     ("error", "branch", "wire_name"),
     [
         (errors.UnknownMethod, errors.CallerError, "NameError"),
+        (errors.UnknownName, errors.CallerError, "KeyError"),
         (errors.WrongArguments, errors.CallerError, "TypeError"),
         (errors.UnknownModel, errors.CallerError, "ValueError"),
         (errors.InvalidInput, errors.CallerError, "MLModelSchemaValidationException"),

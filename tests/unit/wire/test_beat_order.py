@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +38,7 @@ def test_it_keeps_the_order_whoever_leaves(steps):
             order.add(expected[-1])
         else:
             order.remove(expected.pop(step % len(expected)))
+        order.check_invariants()
         assert len(order) == len(expected)
         assert order.first is (expected[0] if expected else None)
     assert taken(order) == expected
@@ -52,3 +54,29 @@ def test_who_has_left_leads_to_nobody():
     order.add(middle)
     assert taken(order) == [first, last, middle]
     assert repr(order) == "<BeatOrder channels=0>"
+
+
+def broken(order):
+    with pytest.raises(RuntimeError) as found:
+        order.check_invariants()
+    return str(found.value)
+
+
+def test_the_invariants_notice_links_that_lead_elsewhere():
+    order = BeatOrder()
+    first, last = channel(), channel()
+    order.add(first)
+    order.add(last)
+    order.check_invariants()
+    last.earlier = None
+    assert "in a wrong place" in broken(order)
+    last.earlier, last.later = first, first
+    assert "2 steps do not lead" in broken(order)
+
+
+def test_the_invariants_notice_heartbeats_in_disorder():
+    order = BeatOrder()
+    order.add(channel())
+    order.add(channel())
+    order.first.beat_at = 6.0
+    assert "in a wrong place" in broken(order)

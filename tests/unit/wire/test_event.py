@@ -8,7 +8,7 @@ import msgpack
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from wire_peer import IDS, VALUES, packed, request, unpacked
+from wire_peer import IDS, VALUES, packed, parts, request, unpacked
 
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.wire.event import (
@@ -29,13 +29,6 @@ HEAD = b"\x93\x81\xaamessage_id\x01"  # [{"message_id": 1}, …
 CLAIMS_4G_ENTRIES = b"\xdd\xff\xff\xff\xff"
 NAMES = st.text(max_size=60)
 DATA_NAMES = st.sampled_from(["OK", "ERR", "STREAM", "STREAM_DONE", "_zpc_hb", "_zpc_more"])
-
-
-def parts(event):
-    return (
-        *(event.message_id, event.response_to, event.version),
-        *(event.name, event.args, event.timeout_s),
-    )
 
 
 # Round trips

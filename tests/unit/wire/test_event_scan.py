@@ -6,7 +6,7 @@ import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wire_peer import packed, request
+from wire_peer import packed, parts, request
 
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.wire.event import NOT_USUAL, decode_any, encode_reply, encode_request
@@ -22,13 +22,6 @@ ENTRIES = {
     "v": st.integers(1, 127),
     "timeout_s": st.floats(0.0, allow_nan=False, allow_infinity=False),
 }
-
-
-def parts(event):
-    return (
-        *(event.message_id, event.response_to, event.version),
-        *(event.name, event.args, event.timeout_s),
-    )
 
 
 def scanned(payload):

@@ -137,6 +137,32 @@ def test_junk_on_an_open_channel_is_dropped(session, name):
     assert names(session.take_outgoing()) == ["OK"]
 
 
+def test_equal_ids_by_another_way_are_other_channels(session):
+    for route in ((b"A",), (b"A", b"hop")):
+        for message_id in (b"1", "1", 1):
+            assert session.receive(route, request(message_id), now=0.0) is not None
+    assert (session.open_channels, session.peers) == (6, 2)
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (lambda session, _: session._channels.clear(), "0 channels have names"),
+        (lambda session, _: session._channels.update({(b"x",): {}}), "has no channel"),
+        (lambda _, channel: setattr(channel, "route", (b"x",)), "is called"),
+        (lambda _, channel: channel.close(), "is closed"),
+        (lambda _, channel: setattr(channel, "parked_bytes", 7), "7 bytes are parked"),
+    ],
+)
+def test_the_invariants_notice_what_does_not_fit_together(harm, told):
+    session = Session(Role.SERVER)
+    channel = session.receive(PEER, request(b"id"), now=0.0).channel
+    session.check_invariants()
+    harm(session, channel)
+    with pytest.raises(RuntimeError, match=told):
+        session.check_invariants()
+
+
 @pytest.mark.parametrize("name", ["_zpc_hb", "_zpc_more", "STREAM", "junk"])
 def test_events_on_unknown_channels_are_dropped(session, name):
     assert session.receive(PEER, event_on(b"unknown", name, [1]), now=0.0) is None

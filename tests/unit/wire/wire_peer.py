@@ -32,6 +32,14 @@ IDS = (
 )
 
 
+def parts(event: Any) -> tuple[Any, ...]:
+    """What an event says, to be compared."""
+    return (
+        *(event.message_id, event.response_to, event.version),
+        *(event.name, event.args, event.timeout_s),
+    )
+
+
 def packed(value: Any) -> bytes:
     return msgpack.packb(value, use_bin_type=True)
 
