@@ -17,6 +17,7 @@ from msgspec import UNSET, UnsetType
 from zeropool.client.aio_feed import Feed
 from zeropool.client.aio_flight import AsyncFlight
 from zeropool.client.aio_wires import Wires
+from zeropool.client.answered import decoded
 from zeropool.client.batch import BatchOptions, batch_of
 from zeropool.client.call import Call
 from zeropool.client.core import Core
@@ -25,7 +26,7 @@ from zeropool.client.given import beat_or_none, count, seconds_or_none
 from zeropool.client.making import Manner
 from zeropool.client.many import Many, ManyOptions, many_of
 from zeropool.client.outcomes import Ended
-from zeropool.client.results import bad_endpoint, decoded, value_of
+from zeropool.client.results import bad_endpoint, value_of
 from zeropool.client.retry import RetryPolicy, policy_or_none
 from zeropool.client.window import Order
 from zeropool.shared.endpoints import Use, check

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
+from zeropool.client.answered import Answered
 from zeropool.client.call import Call
 from zeropool.client.given import seconds_or_none
-from zeropool.client.outcomes import Answered
-from zeropool.client.results import failure_of, value_of
+from zeropool.client.results import failure_of
 from zeropool.client.retry import RetryPolicy, Tries
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.methods import STREAM_SUFFIX
@@ -49,10 +49,11 @@ class Maker:
 
     def result_of(self, call: Call) -> Any:  # noqa: ANN401 - what the server answers
         """The value of a call that has news, or an exception: no answer of a server is one."""
-        if type(call.outcome) is not Answered:
+        outcome = call.outcome
+        if not isinstance(outcome, Answered):
             return failure_of(call, self._timeout_s)
         try:
-            return value_of(call, self._timeout_s)
+            return outcome.value()
         except ProtocolError as error:
             return error
 

@@ -6,10 +6,11 @@ import os
 import sys
 from typing import Any, Self
 
+from zeropool.client.answered import decoded
 from zeropool.client.call import Call
 from zeropool.client.crew import Crew
 from zeropool.client.outcomes import Ended, Lost
-from zeropool.client.results import decoded, value_of
+from zeropool.client.results import value_of
 
 
 class Stream:

@@ -5,9 +5,10 @@ import itertools
 import msgspec
 import pytest
 
+from zeropool.client.answered import Answered
 from zeropool.client.making import Maker, Manner
 from zeropool.client.many import Many, Progress, many_of
-from zeropool.client.outcomes import Answered, Ended, Expired, Failed, Lost
+from zeropool.client.outcomes import Ended, Expired, Failed, Lost
 from zeropool.client.retry import RetryPolicy
 from zeropool.client.window import Order, Window
 from zeropool.shared.wire.records import RemoteFailure
