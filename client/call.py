@@ -39,6 +39,7 @@ class Call:
         "items",
         "link",
         "method",
+        "number",
         "outcome",
         "owner",
         "repeat_at",
@@ -67,6 +68,8 @@ class Call:
         self.tries = tries
         #: The shell's own: whom to tell. The core never looks at it.
         self.owner: Any = None
+        #: The same: which of its owner's calls it is.
+        self.number = 0
         #: How it ended; None while it has not. A stream's items come before it.
         self.outcome: Outcome | None = None
         #: Items that have arrived and were not taken; None until the first one.

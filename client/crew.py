@@ -90,7 +90,7 @@ class Crew:
 
     # For callers
 
-    def make(self, *calls: Call) -> None:
+    def make(self, calls: list[Call]) -> None:
         """Take calls and send them; they are waited for by `wait`, or by `attend`.
 
         Raises:

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
-from collections.abc import Iterable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Self
 
 from zeropool.client.call import Call
 from zeropool.client.crew import Crew
 from zeropool.client.results import named
 from zeropool.client.seats import Owner
+from zeropool.client.source import Source
 
-
-class Source(Protocol):
-    """Where the calls come from, and who takes what came of them."""
-
-    @property
-    def open(self) -> Iterable[Call]:
-        """Calls in flight."""
-
-    @property
-    def is_over(self) -> bool:
-        """There is nothing more to do."""
-
-    def next_call(self, now: float) -> Call | None:
-        """One more call to make now."""
-
-    def end(self, call: Call) -> None:
-        """A call has news."""
+_monotonic: Final = time.monotonic
 
 
 class Flight:
@@ -43,7 +26,7 @@ class Flight:
         self.owner: Owner | None = None
         self._crew = crew
         self._source = source
-        self._news: deque[Call] = deque()
+        self._news: list[Call] = []
 
     def __repr__(self) -> str:
         return f"<Flight of {self._source}>"
@@ -66,28 +49,30 @@ class Flight:
         Raises:
             zerorpc.LostRemote: this is a fork of the process in which it was begun.
         """
-        source, crew, news = self._source, self._crew, self._news
+        source, crew = self._source, self._crew
         if crew.pid != os.getpid():
             raise named("LostRemote")("the calls were begun in another process")
-        now = time.monotonic()
-        calls = []
+        now = _monotonic()
+        calls: list[Call] = []
         while (call := source.next_call(now)) is not None:
             call.owner = self
             calls.append(call)
         if calls:
-            crew.make(*calls)
+            crew.make(calls)
         if source.is_over:
             return False
-        if news:
+        if self._news:
             crew.attend()
         else:
             crew.wait(self)
-        while news:
-            call = news.popleft()
+        # Whoever leads may tell of more meanwhile; that is for the next time.
+        news = self._news[:]
+        for call in news:
             if call.outcome is None:
                 # The first item of a stream, where one value was asked for.
                 crew.forget(call)
             source.end(call)
+        del self._news[: len(news)]
         return True
 
     # For whoever leads

@@ -12,7 +12,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from zeropool.client.batch import BatchOptions, batch_of
+from zeropool.client.asked import BatchOptions, ManyOptions, batch_of, many_of
 from zeropool.client.call import Call
 from zeropool.client.core import Core
 from zeropool.client.crew import Crew
@@ -20,7 +20,7 @@ from zeropool.client.flight import Flight
 from zeropool.client.foreign import ENCODER
 from zeropool.client.given import beat_or_none, count, seconds, seconds_or_none
 from zeropool.client.making import Manner, make_call
-from zeropool.client.many import Many, ManyOptions, many_of
+from zeropool.client.many import Many
 from zeropool.client.pending import Gathering, Pending
 from zeropool.client.results import bad_endpoint, value_of
 from zeropool.client.retry import RetryPolicy, policy_or_none
@@ -237,7 +237,7 @@ class Client:
         crew = self._here()
         call = self._new_call(method, args, timeout_s, slots)
         try:
-            crew.make(call)
+            crew.make([call])
             crew.wait(call)
         except BaseException:
             crew.forget(call)
@@ -259,7 +259,7 @@ class Client:
         pending = Pending(self, crew, call, timeout_s)
         if gathering is not None:
             gathering.add(call, pending)
-        crew.make(call)
+        crew.make([call])
         crew.attend()
         return pending
 
@@ -313,25 +313,19 @@ class Client:
             zerorpc.RemoteError, zerorpc.TimeoutExpired, zerorpc.LostRemote: as for any call.
             TypeError, ValueError: a row has no MessagePack form, or an option is none.
         """
-        return self._values(self._many(model, rows, Order.INPUT, options))
+        return self._taken(self._many(model, rows, Order.INPUT, options))
 
     def predict_as_completed(
         self, model: str, rows: object, **options: Unpack[ManyOptions]
     ) -> Generator[tuple[int, Any], None, None]:
         """As `predict_many`, but pairs of a row's number and its prediction, as they come."""
-        return self._pairs(self._many(model, rows, Order.ARRIVAL, options))
+        return self._taken(self._many(model, rows, Order.ARRIVAL, options))
 
     def _many(self, model: str, rows: object, order: Order, options: ManyOptions) -> Many:
         return many_of(model, rows, Manner(self._timeout_s, self._retry), order, **options)
 
-    def _values(self, many: Many) -> Generator[Any, None, None]:
+    def _taken(self, many: Many) -> Generator[Any, None, None]:
         with Flight(self._here(), many) as flight:
             while flight.goes_on():
-                for _, result in many.take():
-                    yield many.shown(result)
-
-    def _pairs(self, many: Many) -> Generator[tuple[int, Any], None, None]:
-        with Flight(self._here(), many) as flight:
-            while flight.goes_on():
-                for number, result in many.take():
-                    yield number, many.shown(result)
+                yield from many.take()
+                many.check()
