@@ -49,7 +49,6 @@ class Many(Source):
         self._is_raising = is_raising
         self._is_exhausted = False
         self._done = 0
-        self._failed = 0
         self._failure: Exception | None = None
 
     def __repr__(self) -> str:
@@ -94,10 +93,8 @@ class Many(Source):
         result = self._maker.result_of(call)
         self._window.end(call, result)
         self._done += 1
-        if isinstance(result, Exception):
-            self._failed += 1
         if self._progress is not None:
-            self._progress(Progress(self._done, self._failed, self._total))
+            self._progress(Progress(self._done, self._maker.failures, self._total))
 
     def take(self) -> list[object]:
         """What may be given out now, as the window gives it; then call `check`.
@@ -106,7 +103,7 @@ class Many(Source):
         raised it ends them.
         """
         taken = self._window.take()
-        if not self._failed or not self._is_raising:
+        if not self._maker.failures or not self._is_raising:
             return taken
         for place, each in enumerate(taken):
             result = self._window.result_in(each)

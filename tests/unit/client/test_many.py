@@ -16,11 +16,11 @@ from zeropool.client.window import Order, window_of
 from zeropool.shared.wire.records import RemoteFailure
 
 pack = msgspec.msgpack.encode
-MAKER = Maker("m_predict", 2.0, None)
 
 
 def many_over(rows, window=2, order=Order.INPUT, **options):
-    return Many(map(pack, rows), MAKER, window_of(window, order), **options)
+    maker = Maker("m_predict", 2.0, None)
+    return Many(map(pack, rows), maker, window_of(window, order), **options)
 
 
 def made(many, now=0.0):
