@@ -104,6 +104,11 @@ class Core:
         """Something is to be done as soon as the sockets allow it: shake hands, or send."""
         return any(link.has_outgoing or link.state in _UNDER_WAY for link in self.links)
 
+    @property
+    def has_commands(self) -> bool:
+        """There is something for the shell to do."""
+        return bool(self._commands)
+
     def take_commands(self) -> list[Command]:
         """What the shell is to do now, in order."""
         commands, self._commands = self._commands, []

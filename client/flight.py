@@ -5,28 +5,28 @@ from __future__ import annotations
 import os
 import time
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, cast
 
+from zeropool.client.awaited import Awaited, Owner
 from zeropool.client.call import Call
 from zeropool.client.crew import Crew
 from zeropool.client.results import named
-from zeropool.client.seats import Owner
 from zeropool.client.source import Source
 
 _monotonic: Final = time.monotonic
 
 
-class Flight:
+class Flight(Owner):
     """The owner of the calls; what is in flight at the end of its block is given up.
 
     Heartbeats go on while whoever reads the results is busy with one.
     """
 
     def __init__(self, crew: Crew, source: Source) -> None:
-        self.owner: Owner | None = None
+        super().__init__()
         self._crew = crew
         self._source = source
-        self._news: list[Call] = []
+        self._news: list[Awaited] = []
 
     def __repr__(self) -> str:
         return f"<Flight of {self._source}>"
@@ -67,7 +67,8 @@ class Flight:
             crew.wait(self)
         # Whoever leads may tell of more meanwhile; that is for the next time.
         news = self._news[:]
-        for call in news:
+        for awaited in news:
+            call = cast("Call", awaited)
             if call.outcome is None:
                 # The first item of a stream, where one value was asked for.
                 crew.forget(call)
@@ -82,9 +83,7 @@ class Flight:
         """Of a call."""
         return bool(self._news)
 
-    def tell(self, call: Call) -> None:
+    def tell(self, awaited: Awaited) -> None:
         """A call has news."""
-        self._news.append(call)
-        if self.owner is not None:
-            owner, self.owner = self.owner, None
-            owner.tell(self)
+        self._news.append(awaited)
+        self.pass_news()

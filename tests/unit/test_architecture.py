@@ -84,7 +84,7 @@ ALLOWED_WORLDLY = {
     "workers/failures.py": {"os"},
     # A client is a shell too: sockets, threads, a clock; the process, for what a fork copies.
     "client/wires.py": {"os", "select", "socket", "threading"},
-    "client/engine.py": {"threading"},
+    "client/guard.py": {"threading"},
     "client/seats.py": {"threading"},
     "client/crew.py": {"logging", "os", "threading", "time"},
     "client/sync.py": {"os", "threading", "time"},
