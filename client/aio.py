@@ -21,7 +21,6 @@ from zeropool.client.answered import decoded
 from zeropool.client.asked import BatchOptions, ManyOptions, batch_of, many_of
 from zeropool.client.call import Call
 from zeropool.client.core import Core
-from zeropool.client.foreign import ENCODER
 from zeropool.client.given import beat_or_none, count, seconds_or_none
 from zeropool.client.making import Manner
 from zeropool.client.many import Many
@@ -169,12 +168,15 @@ class AsyncClient:
             TypeError, OverflowError, UnicodeEncodeError: an argument has no MessagePack form, or an
                 option is none.
         """
-        wires = self._opened()
+        wires = self._wires
+        # As a rule it is open, and this loop's.
+        if wires is None or self._is_closed or wires.loop is not asyncio.get_running_loop():
+            wires = self._opened()
         manner = self._manner
         timeout_s = manner.timeout_s if timeout is UNSET else seconds_or_none(timeout)
-        own_slots = count(slots)
-        call = wires.begin(method, ENCODER.encode(args), timeout_s, manner.retry)
-        call.slots = own_slots
+        if type(slots) is not int:
+            slots = count(slots)
+        call = wires.begin(method, args, timeout_s, manner.retry, slots)
         try:
             await call.owner
         except asyncio.CancelledError:

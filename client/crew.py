@@ -36,13 +36,14 @@ MOST_HELD_BACK: Final = 8
 _NEVER: Final = -math.inf
 _FOR_EVER: Final = math.inf
 _monotonic: Final = time.monotonic
+_getpid: Final = os.getpid
 
 
 class Crew:
     """Core and sockets of one client in one process, for any number of threads."""
 
     def __init__(self, core: Core) -> None:
-        self.pid = os.getpid()
+        self.pid = _getpid()
         self.core = core
         self._engine = Engine(core, self._tell)
         self._lock = Guard()
@@ -63,16 +64,20 @@ class Crew:
     def __repr__(self) -> str:
         return f"<Crew {self.core!r} waiting={len(self._seats) + self._is_led}>"
 
+    @property
+    def is_here(self) -> bool:
+        """This is the process that made it, and not a fork of it."""
+        return bool(self.pid == _getpid())
+
     # For callers
 
-    def make(self, calls: list[Call]) -> None:
+    def make(self, calls: list[Call], now: float) -> None:
         """Take calls and send them; they are waited for by `wait`, or by `attend`.
 
         Raises:
             ClientClosed: the client is.
             Overloaded: too much waits for a server already.
         """
-        now = _monotonic()
         core = self.core
         with self._lock:
             self._check_open()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from types import TracebackType
 from typing import Final, Self, cast
@@ -50,7 +49,7 @@ class Flight(Owner):
             zerorpc.LostRemote: this is a fork of the process in which it was begun.
         """
         source, crew = self._source, self._crew
-        if crew.pid != os.getpid():
+        if not crew.is_here:
             raise named("LostRemote")("the calls were begun in another process")
         now = _monotonic()
         calls: list[Call] = []
@@ -58,7 +57,8 @@ class Flight(Owner):
             call.owner = self
             calls.append(call)
         if calls:
-            crew.make(calls)
+            # The rows may have taken their time.
+            crew.make(calls, _monotonic())
         if source.is_over:
             return False
         if self._news:

@@ -28,13 +28,14 @@ _DEADLINE_SHORT: Final = [message_head(size) + _DEADLINE_HEAD for size in range(
 class Requests:
     """Makes requests. Calls that are made together have, as a rule, one method and as much time."""
 
-    __slots__ = ("_between", "_method", "_timeout_s")
+    __slots__ = ("_between", "_method", "_name", "_timeout_s")
 
     def __init__(self) -> None:
         self._method = ""
+        self._name = _encode("")
         self._timeout_s = UNTOLD_S
         #: What stands between the id and the arguments.
-        self._between = _VERSION + _encode("")
+        self._between = _VERSION + self._name
 
     def message(self, channel_id: bytes, method: str, args: bytes, timeout_s: float) -> bytes:
         """A request as a message of two frames; ``args`` are packed, ``timeout_s`` may be UNTOLD_S.
@@ -53,10 +54,11 @@ class Requests:
         return b"".join((message_head(size), head, channel_id, between, args))
 
     def _prepare(self, method: str, timeout_s: float) -> None:
-        name = _encode(method)
+        if method != self._method:
+            self._name = _encode(method)
+            self._method = method
         if timeout_s < 0.0:
-            self._between = _VERSION + name
+            self._between = _VERSION + self._name
         else:
-            self._between = _DEADLINE_VERSION + _encode(timeout_s) + name
-        self._method = method
+            self._between = _DEADLINE_VERSION + _encode(timeout_s) + self._name
         self._timeout_s = timeout_s
