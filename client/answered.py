@@ -25,8 +25,7 @@ _HEAD: Final = b"\x93\x83\xaamessage_id\xc4\x10"
 #: From there to the id of the call, which is such a bin, too.
 _BETWEEN: Final = b"\xa1v\x03\xabresponse_to"
 _BETWEEN_AT: Final = 31
-_ID_AT: Final = 46
-_NAME_AT: Final = 64
+_ID_BYTES: Final = 18
 #: The name, and the head of an argument array that holds nothing but the value.
 _OK: Final = b"\xa2OK\x91"
 ARGS_AT: Final = 67
@@ -39,14 +38,12 @@ def usual_id(payload: bytes) -> bytes:
     Whoever knows the id as one of those that `MessageIds` makes knows that the event is whole and
     says that a call has ended well, if `usual_value` finds a value in it.
     """
-    if (
-        payload.startswith(_HEAD)
-        and _VALUE_AT < len(payload) <= MAX_SHORT_BYTES
-        and payload[_BETWEEN_AT:_ID_AT] == _BETWEEN
-        and payload[_NAME_AT:_VALUE_AT] == _OK
-    ):
-        return payload[_ID_AT:_NAME_AT]
-    return b""
+    if not payload.startswith(_HEAD) or not _VALUE_AT < len(payload) <= MAX_SHORT_BYTES:
+        return b""
+    middle = payload[_BETWEEN_AT:_VALUE_AT]
+    if not middle.startswith(_BETWEEN) or not middle.endswith(_OK):
+        return b""
+    return middle[len(_BETWEEN) : len(_BETWEEN) + _ID_BYTES]
 
 
 def usual_value(payload: bytes) -> Any:  # noqa: ANN401 - what the server answers
