@@ -17,15 +17,15 @@ from msgspec import UNSET, UnsetType
 from zeropool.client.aio_feed import Feed
 from zeropool.client.aio_flight import AsyncFlight
 from zeropool.client.aio_wires import Wires
-from zeropool.client.batch import BatchOptions, batch_of
+from zeropool.client.answered import decoded
+from zeropool.client.asked import BatchOptions, ManyOptions, batch_of, many_of
 from zeropool.client.call import Call
 from zeropool.client.core import Core
-from zeropool.client.foreign import ENCODER
 from zeropool.client.given import beat_or_none, count, seconds_or_none
 from zeropool.client.making import Manner
-from zeropool.client.many import Many, ManyOptions, many_of
+from zeropool.client.many import Many
 from zeropool.client.outcomes import Ended
-from zeropool.client.results import bad_endpoint, decoded, value_of
+from zeropool.client.results import bad_endpoint, value_of
 from zeropool.client.retry import RetryPolicy, policy_or_none
 from zeropool.client.window import Order
 from zeropool.shared.endpoints import Use, check
@@ -168,12 +168,15 @@ class AsyncClient:
             TypeError, OverflowError, UnicodeEncodeError: an argument has no MessagePack form, or an
                 option is none.
         """
-        wires = self._opened()
+        wires = self._wires
+        # As a rule it is open, and this loop's.
+        if wires is None or self._is_closed or wires.loop is not asyncio.get_running_loop():
+            wires = self._opened()
         manner = self._manner
         timeout_s = manner.timeout_s if timeout is UNSET else seconds_or_none(timeout)
-        own_slots = count(slots)
-        call = wires.begin(method, ENCODER.encode(args), timeout_s, manner.retry)
-        call.slots = own_slots
+        if type(slots) is not int:
+            slots = count(slots)
+        call = wires.begin(method, args, timeout_s, manner.retry, slots)
         try:
             await call.owner
         except asyncio.CancelledError:
@@ -230,26 +233,21 @@ class AsyncClient:
             TypeError, ValueError: a row has no MessagePack form, or an option is none.
         """
         fed = Feed(rows) if isinstance(rows, AsyncIterable) else rows
-        return self._values(many_of(model, fed, self._manner, Order.INPUT, **options), fed)
+        return self._taken(many_of(model, fed, self._manner, Order.INPUT, **options), fed)
 
     def predict_as_completed(
         self, model: str, rows: object, **options: Unpack[ManyOptions]
     ) -> AsyncGenerator[tuple[int, Any]]:
         """As `predict_many`, but pairs of a row's number and its prediction, as they come."""
         fed = Feed(rows) if isinstance(rows, AsyncIterable) else rows
-        return self._pairs(many_of(model, fed, self._manner, Order.ARRIVAL, **options), fed)
+        return self._taken(many_of(model, fed, self._manner, Order.ARRIVAL, **options), fed)
 
-    async def _values(self, many: Many, rows: object) -> AsyncGenerator[Any]:
+    async def _taken(self, many: Many, rows: object) -> AsyncGenerator[Any]:
         async with self._flight(many, rows) as flight:
             while await flight.goes_on():
-                for _, result in many.take():
-                    yield many.shown(result)
-
-    async def _pairs(self, many: Many, rows: object) -> AsyncGenerator[tuple[int, Any]]:
-        async with self._flight(many, rows) as flight:
-            while await flight.goes_on():
-                for number, result in many.take():
-                    yield number, many.shown(result)
+                for each in many.take():
+                    yield each
+                many.check()
 
     def _flight(self, many: Many, rows: object) -> AsyncFlight:
         return AsyncFlight(self._opened(), many, rows if isinstance(rows, Feed) else None)

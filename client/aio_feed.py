@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterator
 from typing import Final
 
-from zeropool.client.tables import NOT_YET
+from zeropool.client.packing import NOT_YET
 
 #: Rows that are taken before a call is due for them: one switch of tasks for so many.
 AHEAD: Final = 16

@@ -11,7 +11,7 @@ from typing import Self
 from zeropool.client.aio_feed import Feed
 from zeropool.client.aio_wires import Wires
 from zeropool.client.call import Call
-from zeropool.client.flight import Source
+from zeropool.client.source import Source
 
 
 class AsyncFlight:

@@ -16,6 +16,7 @@ from typing import Final, cast
 from zeropool.client.call import Call
 from zeropool.client.commands import Connect
 from zeropool.client.core import Core
+from zeropool.client.foreign import ENCODER
 from zeropool.client.link import Link
 from zeropool.client.making import make_call
 from zeropool.client.retry import RetryPolicy
@@ -25,6 +26,8 @@ from zeropool.shared.endpoints import Ipc, parse
 LINGER_S: Final = 1.0
 #: As much as asyncio's own reads take at most.
 READ_BYTES: Final = 256 * 1024
+_encode: Final = ENCODER.encode
+_monotonic: Final = time.monotonic
 _HUNG_UP: Final = "the server has hung up"
 
 
@@ -124,6 +127,7 @@ class Wires:
 
     def __init__(self, core: Core, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self._new_future = loop.create_future
         self._core = core
         self._wires: dict[Link, Wire] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -141,16 +145,24 @@ class Wires:
     # Calls
 
     def begin(
-        self, method: str, args: bytes, timeout_s: float | None, retry: RetryPolicy | None
+        self,
+        method: str,
+        args: tuple[object, ...],
+        timeout_s: float | None,
+        retry: RetryPolicy | None,
+        slots: int,
     ) -> Call:
         """Make a call that a future of this loop owns, and take it.
 
         Raises:
             Overloaded: too much waits for a server already.
+            TypeError, OverflowError, UnicodeEncodeError: an argument has no MessagePack form.
         """
-        now = time.monotonic()
-        call = make_call(method, args, timeout_s, retry, now)
-        call.owner = self.loop.create_future()
+        packed = _encode(args)
+        now = _monotonic()
+        call = make_call(method, packed, timeout_s, retry, now)
+        call.slots = slots
+        call.owner = self._new_future()
         self.submit(call, now)
         return call
 
@@ -188,7 +200,7 @@ class Wires:
 
     async def connected(self) -> None:
         """Return when a server is there."""
-        self._core.connect(time.monotonic())
+        self._core.connect(_monotonic())
         self.flush()
         while not self._core.is_connected:
             waiter = self.loop.create_future()
@@ -200,7 +212,7 @@ class Wires:
 
     def disconnect(self, endpoint: str) -> None:
         """Know a server no more."""
-        _tell(self._core.remove(endpoint, time.monotonic()))
+        _tell(self._core.remove(endpoint, _monotonic()))
         self.flush()
 
     async def close(self) -> None:
@@ -226,7 +238,7 @@ class Wires:
         if self._wires.get(wire.link) is not wire:
             wire.hang_up()
             return
-        self._core.connected(wire.link, time.monotonic())
+        self._core.connected(wire.link, _monotonic())
         self.flush()
 
     def received(self, wire: Wire, data: bytes) -> None:
@@ -234,7 +246,7 @@ class Wires:
         if self._wires.get(wire.link) is not wire:
             return
         core = self._core
-        _tell(core.received(wire.link, data, time.monotonic()))
+        _tell(core.received(wire.link, data, _monotonic()))
         # Within the same turn, but after those who were told: what they call next goes along.
         self._flush_soon()
         if self._waiters and core.is_connected:
@@ -245,7 +257,7 @@ class Wires:
         if self._wires.get(wire.link) is not wire:
             return
         del self._wires[wire.link]
-        _tell(self._core.disconnected(wire.link, time.monotonic(), reason))
+        _tell(self._core.disconnected(wire.link, _monotonic(), reason))
         self._flush_soon()
 
     def flush(self) -> None:
@@ -263,7 +275,7 @@ class Wires:
             if link.has_outgoing and not wire.is_full:
                 wire.send()
         if core.wake_at < self._timer_at:
-            self._arm(time.monotonic())
+            self._arm(_monotonic())
 
     def _flush_soon(self) -> None:
         if not self._is_flush_due:
@@ -303,7 +315,7 @@ class Wires:
 
     def _tick(self) -> None:
         self._timer, self._timer_at = None, math.inf
-        _tell(self._core.tick(time.monotonic()))
+        _tell(self._core.tick(_monotonic()))
         self.flush()
 
 

@@ -9,45 +9,29 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
+from zeropool.client.batch_answer import BatchAnswer
 from zeropool.client.call import Call
-from zeropool.client.making import Maker, Manner
-from zeropool.client.many import ONE, OnError, is_raised
+from zeropool.client.making import Maker
+from zeropool.client.many import ONE
 from zeropool.client.outcomes import Failed
 from zeropool.client.results import named
-from zeropool.client.tables import Rows, rows_of
+from zeropool.client.source import Source
+from zeropool.client.tables import Rows
 from zeropool.shared.errors import PayloadTooLarge, ProtocolError
-from zeropool.shared.methods import BATCH_SUFFIX
 
 #: A gateway's `max_request_bytes` is 64 MiB unless it is told otherwise; a worker builds no more
 #: than 250,000 maps and arrays for one task.
-PIECE_BYTES = 8 * 1024 * 1024
-PIECE_ROWS = 25_000
+PIECE_BYTES: Final = 8 * 1024 * 1024
+PIECE_ROWS: Final = 25_000
 #: One travels, one is computed, one is on its way back, one waits so that no worker does.
-PIECES_IN_FLIGHT = 4
+PIECES_IN_FLIGHT: Final = 4
 
 
-class _RowError(msgspec.Struct):
-    """Why a row has no prediction."""
-
-    index: int
-    name: str
-    message: str
-
-
-class _Answer(msgspec.Struct):
-    """What `Q_predict_batch` answers."""
-
-    predictions: list[object]
-    errors: list[_RowError]
-
-
-class Batch:
+class Batch(Source):
     """The rows, and what came of them.
 
     Args:
@@ -78,16 +62,23 @@ class Batch:
         self._results: list[Any] = [None] * len(rows)
         self._failed: dict[int, Exception] = {}
         #: Calls in flight, with the first and the last but one of their rows.
-        self.open: dict[Call, tuple[int, int]] = {}
+        self._ranges: dict[Call, tuple[int, int]] = {}
 
     def __repr__(self) -> str:
-        return f"<Batch rows={len(self._results)} failed={len(self._failed)} open={len(self.open)}>"
+        return (
+            f"<Batch rows={len(self._results)} failed={len(self._failed)} open={len(self._ranges)}>"
+        )
+
+    @property
+    def open(self) -> list[Call]:
+        """Calls in flight."""
+        return list(self._ranges)
 
     @property
     def is_over(self) -> bool:
         """Every row has its result, or a failure is to be raised and nothing is in flight."""
         is_begun = not self._halves and self._next >= len(self._rows)
-        return not self.open and (is_begun or self._is_stopped)
+        return not self._ranges and (is_begun or self._is_stopped)
 
     @property
     def _is_stopped(self) -> bool:
@@ -99,7 +90,7 @@ class Batch:
         Raises:
             TypeError: a row has no MessagePack form.
         """
-        if len(self.open) >= PIECES_IN_FLIGHT or self._is_stopped:
+        if len(self._ranges) >= PIECES_IN_FLIGHT or self._is_stopped:
             return None
         if self._halves:
             start, stop = self._halves.popleft()
@@ -111,7 +102,7 @@ class Batch:
         else:
             return None
         call = self._maker.make(ONE + packed, now)
-        self.open[call] = (start, stop)
+        self._ranges[call] = (start, stop)
         return call
 
     def _cut(self, start: int) -> tuple[int, bytes]:
@@ -126,9 +117,9 @@ class Batch:
 
     def end(self, call: Call) -> None:
         """A call has news; it may be told more than once."""
-        if call not in self.open:
+        if call not in self._ranges:
             return
-        start, stop = self.open.pop(call)
+        start, stop = self._ranges.pop(call)
         if _is_too_large(call) and stop - start > 1:
             middle = (start + stop) // 2
             self._halves.extend(((start, middle), (middle, stop)))
@@ -142,7 +133,7 @@ class Batch:
     def _fill(self, start: int, stop: int, value: object) -> None:
         method = self._maker.method
         try:
-            answer = msgspec.convert(value, _Answer)
+            answer = msgspec.convert(value, BatchAnswer)
         except msgspec.ValidationError as wrong:
             self._fail(range(start, stop), ProtocolError(f"{method}: {wrong}"))
             return
@@ -173,50 +164,6 @@ class Batch:
         if self._is_raising and self._failed:
             raise self._failed[min(self._failed)]
         return self._results
-
-
-class BatchOptions(TypedDict, total=False):
-    """What may be said of a batch."""
-
-    #: Names for the columns of an array, new ones for those of a frame.
-    columns: Sequence[str] | None
-    #: "raise" the first failure, or "return" each in its prediction's place.
-    errors: OnError
-    #: Of each piece, as the client's.
-    timeout: float | UnsetType | None
-    #: Most rows of a piece; its server may split it further.
-    piece_rows: int
-    #: The same in bytes; below the server's limit of a request.
-    piece_bytes: int
-
-
-def batch_of(  # noqa: PLR0913 - as `BatchOptions`
-    model: str,
-    rows: object,
-    manner: Manner,
-    *,
-    columns: Sequence[str] | None = None,
-    errors: OnError = "raise",
-    timeout: float | UnsetType | None = UNSET,
-    piece_rows: int = PIECE_ROWS,
-    piece_bytes: int = PIECE_BYTES,
-) -> Batch:
-    """A model's predictions for a batch of rows, as a user asks for them.
-
-    Raises:
-        TypeError, ValueError: there are no rows, or an option is none.
-    """
-    if piece_rows < 1:
-        raise ValueError(f"pieces of {piece_rows} rows: expected 1 or more")
-    if piece_bytes < 1:
-        raise ValueError(f"pieces of {piece_bytes} bytes: expected 1 or more")
-    return Batch(
-        rows_of(rows, columns),
-        manner.maker(model + BATCH_SUFFIX, timeout),
-        piece_rows=piece_rows,
-        piece_bytes=piece_bytes,
-        is_raising=is_raised(errors),
-    )
 
 
 def _is_too_large(call: Call) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from zeropool.client.awaited import Awaited
 from zeropool.client.outcomes import Outcome
 from zeropool.shared.wire.flow import DEFAULT_SLOTS, ReadWindow
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from zeropool.client.retry import Tries
 
 
-class Call:
+class Call(Awaited):
     """One call. Its owner makes it and reads it; all else is the core's to write.
 
     Args:
@@ -39,8 +40,8 @@ class Call:
         "items",
         "link",
         "method",
+        "number",
         "outcome",
-        "owner",
         "repeat_at",
         "sends_deadline",
         "since",
@@ -59,14 +60,16 @@ class Call:
         tries: Tries | None = None,
         slots: int = DEFAULT_SLOTS,
     ) -> None:
+        #: The shell's own: whom to tell. The core never looks at it.
+        self.owner = None
         self.method = method
         self.args = args
         self.deadline = deadline
         self.sends_deadline = sends_deadline
         self.slots = slots
         self.tries = tries
-        #: The shell's own: whom to tell. The core never looks at it.
-        self.owner: Any = None
+        #: The owner's own: which of its calls it is.
+        self.number = 0
         #: How it ended; None while it has not. A stream's items come before it.
         self.outcome: Outcome | None = None
         #: Items that have arrived and were not taken; None until the first one.

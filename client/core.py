@@ -27,6 +27,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from zeropool.client.answered import Answered
 from zeropool.client.call import Call
 from zeropool.client.commands import Command, Connect, HangUp
 from zeropool.client.link import Link, State
@@ -102,6 +103,11 @@ class Core:
     def is_pressing(self) -> bool:
         """Something is to be done as soon as the sockets allow it: shake hands, or send."""
         return any(link.has_outgoing or link.state in _UNDER_WAY for link in self.links)
+
+    @property
+    def has_commands(self) -> bool:
+        """There is something for the shell to do."""
+        return bool(self._commands)
 
     def take_commands(self) -> list[Command]:
         """What the shell is to do now, in order."""
@@ -202,7 +208,7 @@ class Core:
         if link is None:
             self._waiting.check_room(call)
         elif link.unsent_bytes:
-            self._waiting.check_room(call, link.unsent_bytes)
+            self._waiting.check_room_behind(call, link.unsent_bytes)
         call.since = now
         self._vigil.begin(now)
         self._wake_by(call.deadline)
@@ -248,6 +254,9 @@ class Core:
         if len(self.links) == 1:
             link = self.links[0]
             return link if link.state is State.READY else None
+        return self._least_busy(now)
+
+    def _least_busy(self, now: float) -> Link | None:
         if any(link.state is State.DOWN and link.connect_at <= now for link in self.links):
             self._connect(now)
         ready = [link for link in self.links if link.state is State.READY]
@@ -270,7 +279,7 @@ class Core:
     def _settled(self, news: list[Call], now: float) -> list[Call]:
         """Take out what is to be repeated."""
         for call in news:
-            if type(call.outcome) in _REPEATED:
+            if not isinstance(call.outcome, Answered) and type(call.outcome) in _REPEATED:
                 return [call for call in news if not self._repeats(call, now)]
         return news
 

@@ -18,10 +18,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from zeropool.client.awaited import Awaited, Owner
+from zeropool.client.bells import Bell, Connection, Relief
 from zeropool.client.call import Call
 from zeropool.client.core import Core
 from zeropool.client.engine import Engine
-from zeropool.client.seats import Awaited, Hopeful, Owner, Seat, Seats
+from zeropool.client.guard import Guard
+from zeropool.client.seats import Seat, Seats
 from zeropool.shared.errors import ClientClosed
 
 log = logging.getLogger("zeropool.client")
@@ -31,46 +34,19 @@ LOOK_AGAIN_S: Final = 0.05
 #: servers get on before the last one is awake. Of 32 threads, 8 make 1.1 times the calls/s.
 MOST_HELD_BACK: Final = 8
 _NEVER: Final = -math.inf
-
-
-class Bell:
-    """Something to be run when there is news."""
-
-    __slots__ = ("_callback", "_crew", "_other")
-
-    def __init__(self, crew: Crew, callback: Callable[[], None], other: Owner | None) -> None:
-        self._crew = crew
-        self._callback = callback
-        self._other = other
-
-    def tell(self, awaited: Awaited) -> None:
-        """There is news."""
-        self._crew.answer_bell(self._callback)
-        if self._other is not None:
-            self._other.tell(awaited)
-
-
-class _Connection:
-    """A connection that is waited for. Nobody tells of it, so whoever waits looks again."""
-
-    def __init__(self, core: Core) -> None:
-        self.owner: Owner | None = None
-        self._core = core
-
-    @property
-    def has_news(self) -> bool:
-        """It is there."""
-        return self._core.is_connected
+_FOR_EVER: Final = math.inf
+_monotonic: Final = time.monotonic
+_getpid: Final = os.getpid
 
 
 class Crew:
     """Core and sockets of one client in one process, for any number of threads."""
 
     def __init__(self, core: Core) -> None:
-        self.pid = os.getpid()
+        self.pid = _getpid()
         self.core = core
         self._engine = Engine(core, self._tell)
-        self._lock = threading.Lock()
+        self._lock = Guard()
         self._is_led = False
         self._is_closed = False
         self._seats = Seats()
@@ -88,16 +64,20 @@ class Crew:
     def __repr__(self) -> str:
         return f"<Crew {self.core!r} waiting={len(self._seats) + self._is_led}>"
 
+    @property
+    def is_here(self) -> bool:
+        """This is the process that made it, and not a fork of it."""
+        return bool(self.pid == _getpid())
+
     # For callers
 
-    def make(self, *calls: Call) -> None:
+    def make(self, calls: list[Call], now: float) -> None:
         """Take calls and send them; they are waited for by `wait`, or by `attend`.
 
         Raises:
             ClientClosed: the client is.
             Overloaded: too much waits for a server already.
         """
-        now = time.monotonic()
         core = self.core
         with self._lock:
             self._check_open()
@@ -110,7 +90,8 @@ class Crew:
                 self._engine.wake()
             if self._seats.is_rising and core.unsent_calls < MOST_HELD_BACK:
                 return
-        self._engine.flush(self._lock)
+            wire = self._engine.claim()
+        self._engine.deliver(wire, self._lock)
 
     def wait(self, awaited: Awaited, until: float = math.inf) -> bool:
         """Wait for news until then; False if there is none. Raises what interrupts the thread."""
@@ -121,14 +102,16 @@ class Crew:
                 seat = None
                 if self._is_led:
                     seat = awaited.owner = self._seats.take(awaited.owner)
-                self._is_led = True
+                else:
+                    self._is_led = True
+                    self._prepare(until)
             if seat is None or self._follow(seat, awaited, until):
                 try:
                     self._lead(awaited, until)
                 finally:
                     self._step_down()
                 self._run_callbacks()
-            if awaited.has_news or self._is_closed or time.monotonic() >= until:
+            if awaited.has_news or self._is_closed or _is_past(until):
                 return awaited.has_news
 
     def attend(self) -> None:
@@ -142,6 +125,7 @@ class Crew:
             if self._is_led or self._is_closed:
                 return
             self._is_led = True
+            self._prepare(_NEVER)
         try:
             self._round(_NEVER)
         finally:
@@ -152,12 +136,13 @@ class Crew:
         """The reader of a stream has taken an item."""
         with self._lock:
             self.core.read(call)
-        self._engine.flush(self._lock)
+            wire = self._engine.claim()
+        self._engine.deliver(wire, self._lock)
 
     def forget(self, call: Call) -> None:
         """Nobody waits for this call any more. Also for destructors, which run anywhere."""
         self._forgotten.append(call)
-        if self._lock.acquire(blocking=False):
+        if self._lock.try_once():
             try:
                 self._give_up_the_forgotten()
             finally:
@@ -171,16 +156,16 @@ class Crew:
         """Connect without a call; False if no server is there by then."""
         with self._lock:
             self._check_open()
-            now = time.monotonic()
+            now = _monotonic()
             if not self._is_led:
                 # What has ended just now is no connection.
                 self._engine.freshen(now, later_s=1.0)
             self.core.connect(now)
             self._engine.carry_out(now, is_polled=self._is_led)
         while not self.core.is_connected:
-            if time.monotonic() >= until or self._is_closed:
+            if _monotonic() >= until or self._is_closed:
                 return False
-            self.wait(_Connection(self.core), min(until, time.monotonic() + LOOK_AGAIN_S))
+            self.wait(Connection(self.core), min(until, _monotonic() + LOOK_AGAIN_S))
         return True
 
     def add(self, endpoint: str) -> None:
@@ -191,7 +176,7 @@ class Crew:
     def remove(self, endpoint: str) -> None:
         """Know a server no more; its calls are lost."""
         with self._lock:
-            now = time.monotonic()
+            now = _monotonic()
             self._tell(self.core.remove(endpoint, now))
             self._engine.carry_out(now, is_polled=self._is_led)
         self._run_callbacks()
@@ -207,7 +192,7 @@ class Crew:
                 return
             self._is_closed = True
             self._tell(self.core.close())
-            self._engine.carry_out(time.monotonic(), is_polled=self._is_led)
+            self._engine.carry_out(_monotonic(), is_polled=self._is_led)
             self._rouse_standby()
             if self._is_led:
                 # Whoever leads closes the sockets when it is back.
@@ -230,7 +215,7 @@ class Crew:
     def _follow(self, seat: Seat, awaited: Awaited, until: float) -> bool:
         """Wait to be told or to be appointed; True for the latter."""
         try:
-            if until == math.inf:
+            if until == _FOR_EVER:
                 seat.lock.acquire()
             elif not seat.lock.acquire(timeout=_patience_s(until)):
                 return self._leaves(seat, awaited)
@@ -239,9 +224,13 @@ class Crew:
             if self._leaves(seat, awaited):
                 self._step_down()
             raise
-        if not seat.is_leader:
-            self._pass_on()
-        return seat.is_leader
+        if seat.is_leader:
+            with self._lock:
+                self._prepare(until)
+            return True
+        self._pass_on()
+        self._seats.give_back(seat)
+        return False
 
     def _leaves(self, seat: Seat, awaited: Awaited) -> bool:
         """A thread stops waiting; True if it was appointed in the same moment."""
@@ -260,18 +249,25 @@ class Crew:
         with self._lock:
             self._seats.is_rising = False
             self._seats.wake()
-        self._engine.flush(self._lock)
+            wire = self._engine.claim()
+        self._engine.deliver(wire, self._lock)
 
-    def _lead(self, awaited: Hopeful, until: float) -> None:
+    def _lead(self, awaited: Awaited, until: float) -> None:
         # Callbacks may wait for calls themselves: whoever runs them must not lead meanwhile.
         while not (awaited.has_news or self._is_closed or self._after):
-            if time.monotonic() >= until:
+            if _is_past(until):
                 return
             self._round(until)
+
+    def _prepare(self, until: float) -> None:
+        """Whoever leads is about to poll until then; called with the lock."""
+        self._engine.sweep()
+        self._polls_until = min(until, self.core.wake_at)
 
     def _step_down(self) -> None:
         """Appoint another leader, if anybody waits."""
         with self._lock:
+            self._polls_until = _NEVER
             if self._is_closed:
                 self._is_led = False
                 self._engine.close()
@@ -285,27 +281,24 @@ class Crew:
     def _round(self, until: float) -> None:
         """Wait for something, until then at the latest, and deal with it."""
         engine = self._engine
-        with self._lock:
-            if self._is_closed:
-                return
-            engine.sweep()
-            until = self._polls_until = min(until, self.core.wake_at)
-        ready = engine.poll(until, time.monotonic())
+        ready = engine.poll(self._polls_until, _monotonic())
         arrivals = engine.receive(ready)
-        now = time.monotonic()
+        now = _monotonic()
+        wire = None
         with self._lock:
-            self._polls_until = _NEVER
             self._give_up_the_forgotten()
             if not self._is_closed:
                 engine.take(ready, arrivals, now)
                 engine.carry_out(now, is_polled=False)
-        engine.flush(self._lock)
+                wire = engine.claim()
+                self._prepare(until)
+        engine.deliver(wire, self._lock)
 
     # Telling
 
     def _tell(self, news: list[Call]) -> None:
         for call in news:
-            owner = call.owner
+            owner: Owner | None = call.owner
             if owner is not None:
                 call.owner = None
                 owner.tell(call)
@@ -364,12 +357,10 @@ class Crew:
         return self._engine.is_pressing or self._called_back > 0
 
     @property
-    def has_news(self) -> bool:
+    def is_relieved(self) -> bool:
         """The standby thread need not lead any longer."""
         with self._lock:
-            return bool(self._seats) or not (
-                self._is_pressing or self.core.wake_at <= time.monotonic()
-            )
+            return bool(self._seats) or not (self._is_pressing or self.core.wake_at <= _monotonic())
 
     def _stand_by(self) -> None:
         while True:
@@ -380,12 +371,14 @@ class Crew:
                 leads = False
                 if not self._is_led and self.core.open_calls:
                     until = self.core.wake_at
-                    leads = self._is_pressing or until <= time.monotonic()
+                    leads = self._is_pressing or until <= _monotonic()
                     self._is_led = leads
+                    if leads:
+                        self._prepare(math.inf)
                 self._standby_until = _NEVER if leads else until
             if leads:
                 try:
-                    self._lead(self, math.inf)
+                    self._lead(Relief(self), math.inf)
                 finally:
                     self._step_down()
                 self._run_callbacks()
@@ -395,5 +388,9 @@ class Crew:
                 self._rouse.acquire(timeout=_patience_s(until))
 
 
+def _is_past(until: float) -> bool:
+    return until != _FOR_EVER and _monotonic() >= until
+
+
 def _patience_s(until: float) -> float:
-    return min(max(until - time.monotonic(), 0.0), threading.TIMEOUT_MAX)
+    return min(max(until - _monotonic(), 0.0), threading.TIMEOUT_MAX)

@@ -1,6 +1,6 @@
 """Core and sockets of a client together: what arrives is taken, what the core says is done.
 
-Whoever calls holds the client's lock, except for `poll`, `receive` and `flush`, which take their
+Whoever calls holds the client's lock, except for `poll`, `receive` and `deliver`, which take their
 time; only one thread at a time may `poll` and `receive`. Reads no clock: `now` is monotonic
 seconds.
 """
@@ -8,11 +8,11 @@ seconds.
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock
 
 from zeropool.client.call import Call
 from zeropool.client.commands import Connect
 from zeropool.client.core import Core
+from zeropool.client.guard import Guard
 from zeropool.client.link import State
 from zeropool.client.wires import Arrival, Wire, Wires
 
@@ -43,39 +43,43 @@ class Engine:
         """Read what lies there."""
         return [wire.receive() for wire in ready if wire.is_connected]
 
-    def flush(self, lock: Lock) -> None:
-        """Send what the links have to say; what others add meanwhile goes along."""
+    def deliver(self, wire: Wire | None, lock: Guard) -> None:
+        """Send what was claimed, and what others add meanwhile."""
+        while wire is not None:
+            try:
+                wire.send(wire.parcel)
+            finally:
+                # Whoever adds something now looks for who sends it after that, as it is done here:
+                # without the lock, and none of the two leaves it to the other.
+                wire.is_sending = False
+            wire = self._next(wire, lock)
+
+    def _next(self, sent: Wire, lock: Guard) -> Wire | None:
+        if sent.rest:
+            with lock:
+                if sent.rest and self._is_current(sent):
+                    self._wires.watch(sent)
+                    self._wires.wake()
         for wire in self._wires.all:
-            while wire.link.has_outgoing and not wire.is_sending and wire.is_connected:
+            if wire.is_due:
                 with lock:
-                    data = self._taken_for(wire)
-                if not data:
-                    break
-                try:
-                    wire.send(data)
-                finally:
-                    with lock:
-                        self._sent(wire)
-
-    def _taken_for(self, wire: Wire) -> bytes:
-        """What is to be sent now, by the thread that asks; nothing where another one sends."""
-        is_busy = wire.is_sending or bool(wire.rest)
-        if is_busy or not wire.link.has_outgoing or not self._is_current(wire):
-            return b""
-        wire.is_sending = True
-        return wire.link.take_outgoing()
-
-    def _sent(self, wire: Wire) -> None:
-        wire.is_sending = False
-        if wire.rest and self._is_current(wire):
-            self._wires.watch(wire)
-            self._wires.wake()
+                    return self.claim()
+        return None
 
     def wake(self) -> None:
         """Make `poll` return."""
         self._wires.wake()
 
     # With the lock
+
+    def claim(self) -> Wire | None:
+        """Take what a link has to say, for whoever asks to `deliver`; None where there is none."""
+        for wire in self._wires.all:
+            if wire.is_due:
+                wire.is_sending = True
+                wire.parcel = wire.link.take_outgoing()
+                return wire
+        return None
 
     def take(self, ready: list[Wire], arrivals: list[Arrival], now: float) -> None:
         """Deal with what a poll has brought, and with the time."""
@@ -100,8 +104,8 @@ class Engine:
 
     def carry_out(self, now: float, *, is_polled: bool) -> None:
         """Do as the core says."""
-        while commands := self.core.take_commands():
-            for command in commands:
+        while self.core.has_commands:
+            for command in self.core.take_commands():
                 if not isinstance(command, Connect):
                     self._wires.disconnect(command.link)
                 elif reason := self._wires.connect(command.link):

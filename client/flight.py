@@ -2,48 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections import deque
-from collections.abc import Iterable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Self, cast
 
+from zeropool.client.awaited import Awaited, Owner
 from zeropool.client.call import Call
 from zeropool.client.crew import Crew
 from zeropool.client.results import named
-from zeropool.client.seats import Owner
+from zeropool.client.source import Source
+
+_monotonic: Final = time.monotonic
 
 
-class Source(Protocol):
-    """Where the calls come from, and who takes what came of them."""
-
-    @property
-    def open(self) -> Iterable[Call]:
-        """Calls in flight."""
-
-    @property
-    def is_over(self) -> bool:
-        """There is nothing more to do."""
-
-    def next_call(self, now: float) -> Call | None:
-        """One more call to make now."""
-
-    def end(self, call: Call) -> None:
-        """A call has news."""
-
-
-class Flight:
+class Flight(Owner):
     """The owner of the calls; what is in flight at the end of its block is given up.
 
     Heartbeats go on while whoever reads the results is busy with one.
     """
 
     def __init__(self, crew: Crew, source: Source) -> None:
-        self.owner: Owner | None = None
+        super().__init__()
         self._crew = crew
         self._source = source
-        self._news: deque[Call] = deque()
+        self._news: list[Awaited] = []
 
     def __repr__(self) -> str:
         return f"<Flight of {self._source}>"
@@ -66,28 +48,32 @@ class Flight:
         Raises:
             zerorpc.LostRemote: this is a fork of the process in which it was begun.
         """
-        source, crew, news = self._source, self._crew, self._news
-        if crew.pid != os.getpid():
+        source, crew = self._source, self._crew
+        if not crew.is_here:
             raise named("LostRemote")("the calls were begun in another process")
-        now = time.monotonic()
-        calls = []
+        now = _monotonic()
+        calls: list[Call] = []
         while (call := source.next_call(now)) is not None:
             call.owner = self
             calls.append(call)
         if calls:
-            crew.make(*calls)
+            # The rows may have taken their time.
+            crew.make(calls, _monotonic())
         if source.is_over:
             return False
-        if news:
+        if self._news:
             crew.attend()
         else:
             crew.wait(self)
-        while news:
-            call = news.popleft()
+        # Whoever leads may tell of more meanwhile; that is for the next time.
+        news = self._news[:]
+        for awaited in news:
+            call = cast("Call", awaited)
             if call.outcome is None:
                 # The first item of a stream, where one value was asked for.
                 crew.forget(call)
             source.end(call)
+        del self._news[: len(news)]
         return True
 
     # For whoever leads
@@ -97,9 +83,7 @@ class Flight:
         """Of a call."""
         return bool(self._news)
 
-    def tell(self, call: Call) -> None:
+    def tell(self, awaited: Awaited) -> None:
         """A call has news."""
-        self._news.append(call)
-        if self.owner is not None:
-            owner, self.owner = self.owner, None
-            owner.tell(self)
+        self._news.append(awaited)
+        self.pass_news()

@@ -15,8 +15,10 @@ from typing import Final
 
 import msgspec
 
+from zeropool.client.answered import ARGS_AT, Answered, usual_id, usual_value
 from zeropool.client.call import Call
-from zeropool.client.outcomes import Answered, Ended, Expired, Failed, Lost
+from zeropool.client.outcomes import Ended, Expired, Failed, Lost
+from zeropool.client.requests import UNTOLD_S, Requests
 from zeropool.shared.errors import DeadlineExceeded, ProtocolError
 from zeropool.shared.wire import event as wire
 from zeropool.shared.wire.dialer import Dialer
@@ -56,6 +58,7 @@ class Link:
     __slots__ = (
         "_ids",
         "_out",
+        "_requests",
         "_zmtp",
         "avoid_until",
         "calls",
@@ -99,6 +102,7 @@ class Link:
         self.unsent: list[Call] = []
         self.unsent_bytes = 0
         self._ids = ids
+        self._requests = Requests()
         self._out: list[bytes] = []
         self._zmtp = Dialer(Kind.DEALER, MAX_MESSAGE_BYTES)
 
@@ -129,12 +133,12 @@ class Link:
 
     def send(self, call: Call, now: float) -> None:
         """Put a request on the connection."""
-        channel_id = self._ids()
-        timeout_s = None
+        # Called by its name, as what is compiled then needs no lookup.
+        channel_id = self._ids.__call__()
+        timeout_s = UNTOLD_S
         if call.sends_deadline:
             timeout_s = call.deadline - now if call.deadline > now else 0.0
-        request = wire.encode_request(channel_id, call.method, call.args, timeout_s)
-        message = frame_message(request)
+        message = self._requests.message(channel_id, call.method, call.args, timeout_s)
         call.link = self
         call.channel_id = channel_id
         call.heard_at = None
@@ -174,7 +178,7 @@ class Link:
             self.state = State.READY
         news = []
         for payload in payloads:
-            call = self._take(payload, now)
+            call = self._take_usual(payload) or self._take(payload, now)
             if call is not None:
                 news.append(call)
         return news
@@ -200,6 +204,19 @@ class Link:
     def _reply(self) -> None:
         self._out += self._zmtp.replies
         self._zmtp.replies.clear()
+
+    def _take_usual(self, payload: bytes) -> Call | None:
+        """Take an answer in the usual form; None: it is something else, or not whole."""
+        call = self.calls.get(usual_id(payload))
+        if call is None:
+            return None
+        try:
+            value = usual_value(payload)
+        except DECODE_ERRORS:
+            return None
+        del self.calls[call.channel_id]
+        call.outcome = Answered(payload, ARGS_AT, value)
+        return call
 
     def _take(self, payload: bytes, now: float) -> Call | None:
         try:

@@ -6,38 +6,20 @@ clock, but for what that iterable does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Sized
-from typing import Literal, TypedDict
-
-import msgspec
-from msgspec import UNSET, UnsetType
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from zeropool.client.call import Call
-from zeropool.client.given import count
-from zeropool.client.making import Maker, Manner
-from zeropool.client.tables import each_of
-from zeropool.client.window import Order, Window
-from zeropool.shared.methods import CALL_SUFFIX
+from zeropool.client.making import Maker
+from zeropool.client.progress import Progress
+from zeropool.client.source import Source
+from zeropool.client.window import Window
 
-#: What becomes of a failure: it is raised, and ends everything, or stands in its result's place.
-OnError = Literal["raise", "return"]
-#: Workers are fed by some dozens of calls in flight; more make larger batches, and longer waits.
-DEFAULT_WINDOW = 64
 #: The head of an argument array with one element.
-ONE = b"\x91"
+ONE: Final = b"\x91"
 
 
-class Progress(msgspec.Struct, frozen=True, gc=False):
-    """How far many calls are."""
-
-    #: Calls with a result, failures among them.
-    done: int
-    failed: int
-    #: Of all rows; None where nobody knows.
-    total: int | None
-
-
-class Many:
+class Many(Source):
     """The calls, and what came of them.
 
     Args:
@@ -67,12 +49,15 @@ class Many:
         self._is_raising = is_raising
         self._is_exhausted = False
         self._done = 0
-        self._failed = 0
-        #: Calls in flight, with their numbers.
-        self.open: dict[Call, int] = {}
+        self._failure: Exception | None = None
 
     def __repr__(self) -> str:
         return f"<Many {self._done} of {self._total} done, {len(self.open)} open>"
+
+    @property
+    def open(self) -> list[Call]:
+        """Calls in flight."""
+        return self._window.open
 
     @property
     def is_over(self) -> bool:
@@ -87,92 +72,51 @@ class Many:
         """
         if self._is_exhausted or not self._window.has_room:
             return None
-        row = next(self._rows, None)
+        row = self._next_row()
         if not row:
             self._is_exhausted = row is None
             return None
         call = self._maker.make(ONE + row, now)
-        self.open[call] = self._window.begin()
+        self._window.begin(call)
         return call
+
+    def _next_row(self) -> bytes | None:
+        # A loop takes an element where `next` would be looked up and called.
+        for row in self._rows:
+            return row
+        return None
 
     def end(self, call: Call) -> None:
         """A call has news; it may be told more than once."""
-        number = self.open.pop(call, None)
-        if number is None:
+        if not self._window.holds(call):
             return
         result = self._maker.result_of(call)
-        self._window.end(number, result)
+        self._window.end(call, result)
         self._done += 1
-        self._failed += isinstance(result, Exception)
         if self._progress is not None:
-            self._progress(Progress(self._done, self._failed, self._total))
+            self._progress(Progress(self._done, self._maker.failures, self._total))
 
-    def take(self) -> list[tuple[int, object]]:
-        """The results that may be given out now, with the numbers of their rows.
+    def take(self) -> list[object]:
+        """What may be given out now, as the window gives it; then call `check`.
 
-        A failure is an exception among them, which no answer of a server is; see `shown`.
+        A failure is an exception among them, which no answer of a server is. Where failures are
+        raised it ends them.
         """
-        return self._window.take()
+        taken = self._window.take()
+        if not self._maker.failures or not self._is_raising:
+            return taken
+        for place, each in enumerate(taken):
+            result = self._window.result_in(each)
+            if isinstance(result, Exception):
+                self._failure = result
+                return taken[:place]
+        return taken
 
-    def shown(self, result: object) -> object:
-        """A result as its reader is to have it.
+    def check(self) -> None:
+        """All that was taken is given out: raise the failure that was next.
 
         Raises:
-            zerorpc.RemoteError, zerorpc.TimeoutExpired, zerorpc.LostRemote: it is a failure.
+            zerorpc.RemoteError, zerorpc.TimeoutExpired, zerorpc.LostRemote: there is one.
         """
-        if self._is_raising and isinstance(result, Exception):
-            raise result
-        return result
-
-
-class ManyOptions(TypedDict, total=False):
-    """What may be said of many calls."""
-
-    #: Names for the columns of an array, new ones for those of a frame.
-    columns: Sequence[str] | None
-    #: Most calls whose results were not taken.
-    window: int
-    #: "raise" a failure, which ends it all, or "return" it as the row's result.
-    errors: OnError
-    #: Is told after each call.
-    progress: Callable[[Progress], None] | None
-    #: Of each call, as the client's.
-    timeout: float | UnsetType | None
-
-
-def many_of(  # noqa: PLR0913 - as `ManyOptions`
-    model: str,
-    rows: object,
-    manner: Manner,
-    order: Order,
-    *,
-    columns: Sequence[str] | None = None,
-    window: int = DEFAULT_WINDOW,
-    errors: OnError = "raise",
-    progress: Callable[[Progress], None] | None = None,
-    timeout: float | UnsetType | None = UNSET,
-) -> Many:
-    """A model's predictions for rows, as a user asks for them.
-
-    Raises:
-        TypeError, ValueError: there are no rows, or an option is none.
-    """
-    return Many(
-        each_of(rows, columns),
-        manner.maker(model + CALL_SUFFIX, timeout),
-        Window(count(window), order),
-        progress,
-        total=len(rows) if isinstance(rows, Sized) else None,
-        is_raising=is_raised(errors),
-    )
-
-
-def is_raised(errors: str) -> bool:
-    """Tell what becomes of failures.
-
-    Raises:
-        ValueError: this says neither.
-    """
-    if errors not in ("raise", "return"):
-        raise ValueError(f'errors={errors!r}: expected "raise" or "return"')
-    return errors == "raise"
+        if self._failure is not None:
+            raise self._failure

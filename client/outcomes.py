@@ -1,4 +1,4 @@
-"""How a call of a client can end: plain records.
+"""How a call of a client can end: plain records, and `Answered`.
 
 Apart from `call`, because that is compiled where there is a compiler, and msgspec's classes cannot
 be.
@@ -8,13 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from zeropool.client.answered import Answered
 from zeropool.shared.wire.records import RemoteFailure
-
-
-class Answered(msgspec.Struct, frozen=True, gc=False):
-    """The call ended well. ``args`` is the packed argument array of the answer."""
-
-    args: bytes
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from zeropool.client.call import Call
 from zeropool.client.crew import Crew
+from zeropool.client.gathering import Answers
 from zeropool.client.given import seconds
 from zeropool.client.results import value_of
-from zeropool.client.seats import Owner
 from zeropool.client.stream import Stream
 
 
@@ -89,31 +88,16 @@ class Gathering:
     """Calls of which whoever asks wants the one that is answered next."""
 
     def __init__(self, crew: Crew) -> None:
-        self.owner: Owner | None = None
         self._crew = crew
-        self._answered: deque[Pending] = deque()
-        self._awaited: dict[Call, Pending] = {}
+        self._answers = Answers()
 
     def __len__(self) -> int:
         """Calls that `next` has not given yet."""
-        return len(self._awaited) + len(self._answered)
-
-    @property
-    def has_news(self) -> bool:
-        """One is answered."""
-        return bool(self._answered)
+        return len(self._answers)
 
     def add(self, call: Call, pending: Pending) -> None:
         """Wait for this call, too; before it is sent."""
-        call.owner = self
-        self._awaited[call] = pending
-
-    def tell(self, call: Call) -> None:
-        """One has news."""
-        self._answered.append(self._awaited.pop(call))
-        if self.owner is not None:
-            owner, self.owner = self.owner, None
-            owner.tell(self)
+        self._answers.add(call, pending)
 
     def next(self, timeout: float | None = None) -> Pending:
         """The one that is answered next; each is given once.
@@ -122,11 +106,12 @@ class Gathering:
             TimeoutError: none is, within so many seconds.
             LookupError: there is none to wait for.
         """
-        if not len(self):
+        answers = self._answers
+        if not len(answers):
             raise LookupError("no call is awaited")
-        if not self._answered:
+        if not answers.has_news:
             until = math.inf if timeout is None else time.monotonic() + seconds(timeout)
-            self._crew.wait(self, until)
-        if not self._answered:
-            raise TimeoutError(f"none of {len(self)} calls is answered yet")
-        return self._answered.popleft()
+            self._crew.wait(answers, until)
+        if not answers.has_news:
+            raise TimeoutError(f"none of {len(answers)} calls is answered yet")
+        return cast("Pending", answers.take())

@@ -8,15 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
+from zeropool.client.answered import Answered
 from zeropool.client.call import Call
-from zeropool.client.outcomes import Answered, Expired, Failed, Lost
-from zeropool.shared.errors import ProtocolError
-from zeropool.shared.wire.event import DECODE_ERRORS
+from zeropool.client.outcomes import Expired, Failed, Lost
 from zeropool.shared.wire.records import RemoteFailure
-
-_decode = msgspec.msgpack.decode
 
 
 def value_of(call: Call, timeout_s: float | None) -> Any:  # noqa: ANN401 - what the server answers
@@ -27,22 +22,9 @@ def value_of(call: Call, timeout_s: float | None) -> Any:  # noqa: ANN401 - what
         ProtocolError: the answer cannot be decoded.
     """
     outcome = call.outcome
-    if type(outcome) is Answered:
-        values = decoded(outcome.args)
-        return values[0] if values else None
+    if isinstance(outcome, Answered):
+        return outcome.value()
     raise failure_of(call, timeout_s)
-
-
-def decoded(packed: bytes) -> Any:  # noqa: ANN401 - what the server answers
-    """The value of msgpack bytes.
-
-    Raises:
-        ProtocolError: they are none, or have no form in Python.
-    """
-    try:
-        return _decode(packed)
-    except DECODE_ERRORS as error:
-        raise ProtocolError(f"the answer cannot be decoded: {error}") from error
 
 
 def failure_of(call: Call, timeout_s: float | None) -> Exception:

@@ -9,36 +9,17 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Any, Protocol
+
+from zeropool.client.awaited import Awaited, Owner
 
 
-class Owner(Protocol):
-    """Who is told, by the thread that leads and holds the lock."""
-
-    def tell(self, awaited: Any) -> None:  # noqa: ANN401 - each owner knows what it owns
-        """There is news."""
-
-
-class Hopeful(Protocol):
-    """For whom a thread leads."""
-
-    @property
-    def has_news(self) -> bool:
-        """It need not go on."""
-
-
-class Awaited(Hopeful, Protocol):
-    """What a thread waits for. Its `owner` is told of the next news, once."""
-
-    owner: Owner | None
-
-
-class Seat:
+class Seat(Owner):
     """A thread that waits and does not lead."""
 
     __slots__ = ("_seats", "is_leader", "lock", "other")
 
     def __init__(self, seats: Seats, other: Owner | None) -> None:
+        super().__init__()
         self.lock = threading.Lock()
         self.lock.acquire()
         self.is_leader = False
@@ -59,6 +40,8 @@ class Seats:
     def __init__(self) -> None:
         self._waiting: dict[Seat, None] = {}
         self._rising: deque[Seat] = deque()
+        #: Which nobody has, and nobody tells: making a lock takes as long as waking a thread.
+        self._free: list[Seat] = []
         #: A thread was woken that will wake the next one.
         self.is_rising = False
 
@@ -67,9 +50,21 @@ class Seats:
 
     def take(self, other: Owner | None) -> Seat:
         """A seat for a thread that is about to wait."""
-        seat = Seat(self, other)
+        if self._free:
+            seat = self._free.pop()
+            seat.other = other
+        else:
+            seat = Seat(self, other)
         self._waiting[seat] = None
         return seat
+
+    def give_back(self, seat: Seat) -> None:
+        """Whoever had this seat was told and is awake, so that nothing knows it any more.
+
+        Also without the lock.
+        """
+        seat.other = None
+        self._free.append(seat)
 
     def rise(self, seat: Seat) -> None:
         """Have this thread woken, unless it is gone or was woken."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any, Self
 
+from zeropool.client.answered import decoded
 from zeropool.client.call import Call
 from zeropool.client.crew import Crew
 from zeropool.client.outcomes import Ended, Lost
-from zeropool.client.results import decoded, value_of
+from zeropool.client.results import value_of
 
 
 class Stream:
@@ -34,7 +34,7 @@ class Stream:
     def __next__(self) -> Any:  # noqa: ANN401 - what the server sends
         call = self._call
         if not call.items:
-            if self._crew.pid != os.getpid():
+            if not self._crew.is_here:
                 call.outcome = Lost("the stream was begun in another process")
             elif call.outcome is None:
                 self._crew.wait(call)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import threading
 import time
@@ -12,17 +11,17 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from zeropool.client.batch import BatchOptions, batch_of
+from zeropool.client.asked import BatchOptions, ManyOptions, batch_of, many_of
+from zeropool.client.asking import ask, new_call
 from zeropool.client.call import Call
 from zeropool.client.core import Core
 from zeropool.client.crew import Crew
 from zeropool.client.flight import Flight
-from zeropool.client.foreign import ENCODER
 from zeropool.client.given import beat_or_none, count, seconds, seconds_or_none
-from zeropool.client.making import Manner, make_call
-from zeropool.client.many import Many, ManyOptions, many_of
+from zeropool.client.making import Manner
+from zeropool.client.many import Many
 from zeropool.client.pending import Gathering, Pending
-from zeropool.client.results import bad_endpoint, value_of
+from zeropool.client.results import bad_endpoint
 from zeropool.client.retry import RetryPolicy, policy_or_none
 from zeropool.client.stream import Stream
 from zeropool.client.window import Order
@@ -150,7 +149,7 @@ class Client:
     def close(self) -> None:
         """Close the connections; calls and streams that are open end with `zerorpc.LostRemote`."""
         self._is_closed = True
-        if self._crew.pid == os.getpid():
+        if self._crew.is_here:
             self._crew.close()
         else:
             self._crew.abandon()
@@ -168,10 +167,10 @@ class Client:
     def _here(self) -> Crew:
         """This process's crew."""
         crew = self._crew
-        if crew.pid != os.getpid():
+        if not crew.is_here:
             with _AFTER_FORK:
                 crew = self._crew
-                if crew.pid != os.getpid():
+                if not crew.is_here:
                     # The parent's sockets are the parent's; its threads did not come along.
                     crew.abandon()
                     crew = self._crew = self._new_crew()
@@ -206,22 +205,27 @@ class Client:
             TypeError, OverflowError, UnicodeEncodeError: an argument has no MessagePack form, or an
                 option is none.
         """
-        if not options:
-            return self._ask(method, args, self._timeout_s, DEFAULT_SLOTS)
-        if not options.keys() <= _OPTIONS:
-            unknown = ", ".join(sorted(options.keys() - _OPTIONS))
-            raise TypeError(
-                f"{unknown}: a call takes no such option, and ZeroRPC no named argument"
-            )
-        timeout_s = seconds_or_none(options.get("timeout", self._timeout_s))
-        slots = count(options.get("slots", DEFAULT_SLOTS))
-        if options.get("async_") or options.get("async"):
-            return self._begin(method, args, timeout_s, slots)
-        return self._ask(method, args, timeout_s, slots)
+        timeout_s = self._timeout_s
+        slots = DEFAULT_SLOTS
+        if options:
+            if not options.keys() <= _OPTIONS:
+                unknown = ", ".join(sorted(options.keys() - _OPTIONS))
+                raise TypeError(
+                    f"{unknown}: a call takes no such option, and ZeroRPC no named argument"
+                )
+            timeout_s = seconds_or_none(options.get("timeout", timeout_s))
+            slots = count(options.get("slots", slots))
+            if options.get("async_") or options.get("async"):
+                return self._begin(method, args, timeout_s, slots)
+        crew = self._crew
+        if not crew.is_here:
+            crew = self._here()
+        answer = ask(crew, method, args, timeout_s, self._retry, slots)
+        return Stream(self, crew, answer) if type(answer) is Call else answer
 
     def call(self, method: str, *args: object) -> Any:  # noqa: ANN401 - what the server answers
         """Call a method: ``client.call("m", 1)`` is ``client("m", 1)``."""
-        return self._ask(method, args, self._timeout_s, DEFAULT_SLOTS)
+        return Client.__call__(self, method, *args)
 
     def call_async(self, method: str, *args: object, gathering: Gathering | None = None) -> Pending:
         """Begin a call and do not wait for it; ``gathering`` is told when it is answered."""
@@ -230,21 +234,6 @@ class Client:
     def gather(self) -> Gathering:
         """Something that tells which of many calls is answered next; see `call_async`."""
         return Gathering(self._here())
-
-    def _ask(
-        self, method: str, args: tuple[object, ...], timeout_s: float | None, slots: int
-    ) -> Any:  # noqa: ANN401 - what the server answers
-        crew = self._here()
-        call = self._new_call(method, args, timeout_s, slots)
-        try:
-            crew.make(call)
-            crew.wait(call)
-        except BaseException:
-            crew.forget(call)
-            raise
-        if call.is_stream:
-            return Stream(self, crew, call)
-        return value_of(call, timeout_s)
 
     def _begin(
         self,
@@ -255,23 +244,13 @@ class Client:
         gathering: Gathering | None = None,
     ) -> Pending:
         crew = self._here()
-        call = self._new_call(method, args, timeout_s, slots)
+        call, now = new_call(method, args, timeout_s, self._retry, slots)
         pending = Pending(self, crew, call, timeout_s)
         if gathering is not None:
             gathering.add(call, pending)
-        crew.make(call)
+        crew.make([call], now)
         crew.attend()
         return pending
-
-    def _new_call(
-        self, method: str | bytes, args: tuple[object, ...], timeout_s: float | None, slots: int
-    ) -> Call:
-        if isinstance(method, bytes):
-            method = method.decode()
-        packed = ENCODER.encode(args)
-        call = make_call(method, packed, timeout_s, self._retry, time.monotonic())
-        call.slots = slots
-        return call
 
     # Many calls
 
@@ -313,25 +292,19 @@ class Client:
             zerorpc.RemoteError, zerorpc.TimeoutExpired, zerorpc.LostRemote: as for any call.
             TypeError, ValueError: a row has no MessagePack form, or an option is none.
         """
-        return self._values(self._many(model, rows, Order.INPUT, options))
+        return self._taken(self._many(model, rows, Order.INPUT, options))
 
     def predict_as_completed(
         self, model: str, rows: object, **options: Unpack[ManyOptions]
     ) -> Generator[tuple[int, Any], None, None]:
         """As `predict_many`, but pairs of a row's number and its prediction, as they come."""
-        return self._pairs(self._many(model, rows, Order.ARRIVAL, options))
+        return self._taken(self._many(model, rows, Order.ARRIVAL, options))
 
     def _many(self, model: str, rows: object, order: Order, options: ManyOptions) -> Many:
         return many_of(model, rows, Manner(self._timeout_s, self._retry), order, **options)
 
-    def _values(self, many: Many) -> Generator[Any, None, None]:
+    def _taken(self, many: Many) -> Generator[Any, None, None]:
         with Flight(self._here(), many) as flight:
             while flight.goes_on():
-                for _, result in many.take():
-                    yield many.shown(result)
-
-    def _pairs(self, many: Many) -> Generator[tuple[int, Any], None, None]:
-        with Flight(self._here(), many) as flight:
-            while flight.goes_on():
-                for number, result in many.take():
-                    yield number, many.shown(result)
+                yield from many.take()
+                many.check()

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from zeropool.client.foreign import ENCODER, PLAIN_KINDS, is_a, library
+from zeropool.client.packing import ENCODE_ERRORS, EachPacked, explained
 
 #: For numpy's kind and size in bytes: MessagePack's type byte, and how the value lies behind it.
 _NUMBERS = {
@@ -40,12 +41,8 @@ _ARRAY_HEADS = (0x90, b"\xdc", b"\xdd")
 #: Rows that are taken out of their columns in one go where they are wanted one by one.
 CHUNK_ROWS = 1024
 
-#: In the place of a row that is still awaited.
-NOT_YET = object()
-
 #: What numpy and pandas make is theirs: neither has types that could be told here.
 _Foreign = Any
-_ENCODE_ERRORS = (TypeError, OverflowError, UnicodeEncodeError)
 
 
 class Rows(abc.ABC):
@@ -101,7 +98,7 @@ def each_of(data: object, columns: Sequence[str] | None = None) -> Iterator[byte
     """
     if _is_table(data) or columns is not None:
         return rows_of(data, columns).each()
-    return _each_packed(_rows(data), 0)
+    return EachPacked(_rows(data), 0)
 
 
 def _is_table(data: object) -> bool:
@@ -116,20 +113,6 @@ def _rows(data: object) -> Iterable[object]:
     if isinstance(data, str | bytes | dict) or not isinstance(data, Iterable):
         raise TypeError(f"rows should be a list, an array or a frame, not a {_kind(data)}")
     return data
-
-
-def _each_packed(rows: Iterable[object], start: int) -> Iterator[bytes]:
-    index = start
-    for row in rows:
-        if row is NOT_YET:
-            yield b""
-            continue
-        try:
-            packed = ENCODER.encode(row)
-        except _ENCODE_ERRORS as error:
-            raise _explained([row], index, error) from error
-        index += 1
-        yield packed
 
 
 def _kind(value: object) -> str:
@@ -297,12 +280,12 @@ class _PlainRows(Rows):
         rows = self.made(start, stop)
         try:
             return ENCODER.encode(rows)
-        except _ENCODE_ERRORS as error:
-            raise _explained(rows, start, error) from error
+        except ENCODE_ERRORS as error:
+            raise explained(rows, start, error) from error
 
     def each(self) -> Iterator[bytes]:
         for start in range(0, len(self), CHUNK_ROWS):
-            yield from _each_packed(self.made(start, start + CHUNK_ROWS), start)
+            yield from EachPacked(self.made(start, start + CHUNK_ROWS), start)
 
 
 class _ColumnRows(_PlainRows):
@@ -339,16 +322,3 @@ class _SlicedRows(_PlainRows):
 
     def made(self, start: int, stop: int) -> Sequence[object]:
         return _listed(self._data[start:stop])
-
-
-def _explained(rows: Sequence[object], start: int, error: Exception) -> Exception:
-    """The same error with the row's number, and the name of its column where it has one."""
-    for index, row in enumerate(rows, start):
-        fields = row.items() if isinstance(row, dict) else [(None, row)]
-        for name, value in fields:
-            try:
-                ENCODER.encode(value)
-            except _ENCODE_ERRORS as found:
-                column = "" if name is None else f", column {name!r}"
-                return TypeError(f"row {index}{column}: {found}")
-    return error

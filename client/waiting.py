@@ -55,16 +55,27 @@ class Waiting:
         self._bytes = 0
         return calls
 
-    def check_room(self, call: Call, unsent_bytes: int | None = None) -> None:
-        """Make sure that this call may wait here, or behind so many bytes of a connection's.
+    def check_room(self, call: Call) -> None:
+        """Make sure that this call may wait here.
 
         Raises:
             Overloaded: it may not. One call alone may be as large as it likes.
         """
-        held_bytes = self._bytes if unsent_bytes is None else unsent_bytes
-        is_much = held_bytes and held_bytes + len(call.args) > self._max_bytes
-        if is_much or (unsent_bytes is None and len(self._calls) >= MAX_WAITING_CALLS):
-            raise Overloaded(
-                f"{len(self._calls)} calls and {held_bytes} bytes wait for a server to take them; "
-                f"retry_after_s={RETRY_AFTER_S:.2f}"
-            )
+        if len(self._calls) >= MAX_WAITING_CALLS:
+            raise self._refusal(self._bytes)
+        self.check_room_behind(call, self._bytes)
+
+    def check_room_behind(self, call: Call, held_bytes: int) -> None:
+        """Make sure that this call may wait behind so many bytes, of a connection's.
+
+        Raises:
+            Overloaded: as `check_room`.
+        """
+        if held_bytes and held_bytes + len(call.args) > self._max_bytes:
+            raise self._refusal(held_bytes)
+
+    def _refusal(self, held_bytes: int) -> Overloaded:
+        return Overloaded(
+            f"{len(self._calls)} calls and {held_bytes} bytes wait for a server to take them; "
+            f"retry_after_s={RETRY_AFTER_S:.2f}"
+        )

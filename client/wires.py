@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import ipaddress
+import math
 import os
 import select
 import socket
 import threading
 from collections import deque
-from typing import Final, NamedTuple
+from typing import Final
 
 from zeropool.client.core import HANDSHAKE_S
 from zeropool.client.link import Link
@@ -27,16 +28,34 @@ READ_BYTES: Final = 64 * 1024
 LARGE_READ_BYTES: Final = 1024 * 1024
 #: Most reads of one socket before others, and the heartbeats, have their turn.
 MAX_READS: Final = 64
-_NO_WAITING: Final = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+# As Python's own `int`: a flag of an enumeration is converted in each call.
+_NO_WAITING: Final = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 #: What `connect_ex` says of a connection that is being made.
 _UNDER_WAY: Final = frozenset({errno.EINPROGRESS, errno.EINTR})
 _EVENTFD_BYTES: Final = 8
 
 
+class Arrival:
+    """What a read has brought.
+
+    Args:
+        end: why nothing more will come; empty while it may.
+        has_more: more may lie there now.
+    """
+
+    __slots__ = ("data", "end", "has_more", "wire")
+
+    def __init__(self, wire: Wire, data: bytes, end: str, *, has_more: bool) -> None:
+        self.wire = wire
+        self.data = data
+        self.end = end
+        self.has_more = has_more
+
+
 class Wire:
     """The socket of one link."""
 
-    __slots__ = ("is_connected", "is_sending", "link", "rest", "socket")
+    __slots__ = ("is_connected", "is_sending", "link", "parcel", "rest", "socket")
 
     def __init__(self, link: Link, made: socket.socket, *, is_connected: bool) -> None:
         self.link = link
@@ -44,8 +63,17 @@ class Wire:
         self.is_connected = is_connected
         #: A thread is about to send, and takes along what others add meanwhile.
         self.is_sending = False
+        #: And this is what it sends first.
+        self.parcel = b""
         #: Bytes that the socket has not taken yet.
         self.rest = memoryview(b"")
+
+    @property
+    def is_due(self) -> bool:
+        """The link has something to say, and nobody sends it yet."""
+        if self.is_sending or not self.is_connected or not self.link.has_outgoing:
+            return False
+        return not self.rest
 
     def receive(self) -> Arrival:
         """Read what lies there."""
@@ -99,17 +127,6 @@ class Wire:
         return "nobody listens there" if _is_own_echo(self.socket) else ""
 
 
-class Arrival(NamedTuple):
-    """What a read has brought."""
-
-    wire: Wire
-    data: bytes
-    #: Why nothing more will come; empty while it may.
-    end: str
-    #: More may lie there now.
-    has_more: bool
-
-
 class Wires:
     """All sockets of one client."""
 
@@ -117,6 +134,9 @@ class Wires:
         self._poll = select.poll()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll.register(self._wake_fd, select.POLLIN)
+        #: Each connection, also those that are being made. Another list each time that they change,
+        #: so that whoever goes through it needs no copy.
+        self.all: list[Wire] = []
         self._by_link: dict[Link, Wire] = {}
         self._by_fd: dict[int, Wire] = {}
         self._discarded: list[socket.socket] = []
@@ -125,11 +145,6 @@ class Wires:
 
     def __repr__(self) -> str:
         return f"<Wires sockets={len(self._by_fd)}>"
-
-    @property
-    def all(self) -> list[Wire]:
-        """Each connection, also those that are being made."""
-        return list(self._by_link.values())
 
     @property
     def is_blocked(self) -> bool:
@@ -190,6 +205,7 @@ class Wires:
         if wire.socket.family != socket.AF_UNIX:
             wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._by_link[wire.link] = wire
+        self.all = list(self._by_link.values())
         self._by_fd[wire.socket.fileno()] = wire
         self.watch(wire)
 
@@ -207,6 +223,7 @@ class Wires:
         wire = self._by_link.pop(link, None)
         if wire is None:
             return
+        self.all = list(self._by_link.values())
         del self._by_fd[wire.socket.fileno()]
         self._poll.unregister(wire.socket)
         with contextlib.suppress(OSError):
@@ -220,7 +237,7 @@ class Wires:
 
     def poll(self, until: float, now: float) -> list[Wire]:
         """Wait until then for something to do; return the wires that have it."""
-        timeout_ms = None if until == float("inf") else poll_timeout_ms(until, now)
+        timeout_ms = None if until == math.inf else poll_timeout_ms(until, now)
         ready = []
         for fd, _ in self._poll.poll(timeout_ms):
             wire = self._by_fd.get(fd)
@@ -241,6 +258,7 @@ class Wires:
         for wire in self._by_link.values():
             wire.socket.close()
         self._by_link.clear()
+        self.all = []
         self._by_fd.clear()
         self.sweep()
         if self._wake_fd >= 0:

@@ -54,9 +54,18 @@ _SOCKET_TYPE: Final = b"\x0bSocket-Type"
 _MAX_SHORT: Final = 255
 _SHORT_HEAD_BYTES: Final = 2
 _LONG_HEAD_BYTES: Final = 9
+#: Of a message whose last frame is short: those of the delimiter and of that frame.
+_USUAL_HEAD_BYTES: Final = 4
 _SIZE: Final = struct.Struct(">Q")
 #: What stands before the last frame of a message, by its size: formatting costs more than the rest.
 _SHORT_HEADS: Final = [b"\x01\x00\x00%c" % size for size in range(_MAX_SHORT + 1)]
+
+
+def message_head(size_bytes: int) -> bytes:
+    """What stands before the last frame of a message of two, the first one being the delimiter."""
+    if size_bytes <= _MAX_SHORT:
+        return _SHORT_HEADS[size_bytes]
+    return b"\x01\x00\x02%b" % _SIZE.pack(size_bytes)
 
 
 def frame_message(payload: bytes) -> bytes:
@@ -64,7 +73,7 @@ def frame_message(payload: bytes) -> bytes:
     size = len(payload)
     if size <= _MAX_SHORT:
         return _SHORT_HEADS[size] + payload
-    return b"\x01\x00\x02%b%b" % (_SIZE.pack(size), payload)
+    return b"".join((message_head(size), payload))
 
 
 def frame_head(size_bytes: int, flags: int = 0) -> bytes:
@@ -205,9 +214,9 @@ class Frames:
 
     def _take(self, data: bytes) -> list[bytes]:
         payloads: list[bytes] = []
-        at, end = 0, len(data)
+        at, end = self._take_usual(data, 0, payloads), len(data)
         self._body_at = 0
-        missing = _SHORT_HEAD_BYTES - end
+        missing = _SHORT_HEAD_BYTES + at - end
         while end - at >= _SHORT_HEAD_BYTES:
             flags = data[at]
             body_at = at + _SHORT_HEAD_BYTES
@@ -233,7 +242,7 @@ class Frames:
                 if self._earlier_bytes:
                     self._end_message(len(payloads))
                 payloads.append(data[body_at:after])
-            at = after
+            at = self._take_usual(data, after, payloads)
             missing = _SHORT_HEAD_BYTES + at - end
         if at < end:
             self._pieces.append(data[at:])
@@ -241,6 +250,23 @@ class Frames:
         self.missing_bytes = max(0, missing)
         self.held_bytes = self._pieces_bytes + self._earlier_bytes
         return payloads
+
+    def _take_usual(self, data: bytes, at: int, payloads: list[bytes]) -> int:
+        """Take the messages of a delimiter and a short last frame, of which there is nothing else.
+
+        Nearly all are such, and whole; the first frame that is not ends it, and where is returned.
+        """
+        if self._earlier_bytes:
+            return at
+        end, longest = len(data), self._max_message_bytes - _SHORT_HEAD_BYTES
+        while end - at >= _USUAL_HEAD_BYTES and data[at] == MORE:
+            size = data[at + _USUAL_HEAD_BYTES - 1]
+            after = at + _USUAL_HEAD_BYTES + size
+            if data[at + 1] or data[at + 2] or after > end or size > longest:
+                break
+            payloads.append(data[at + _USUAL_HEAD_BYTES : after])
+            at = after
+        return at
 
     def _size(self, data: bytes, at: int) -> int:
         size: int = _SIZE.unpack_from(data, at)[0]

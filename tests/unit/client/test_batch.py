@@ -3,9 +3,11 @@
 import msgspec
 import pytest
 
-from zeropool.client.batch import PIECES_IN_FLIGHT, Batch, batch_of
+from zeropool.client.answered import Answered
+from zeropool.client.asked import batch_of
+from zeropool.client.batch import PIECES_IN_FLIGHT, Batch
 from zeropool.client.making import Maker, Manner
-from zeropool.client.outcomes import Answered, Expired, Failed, Lost
+from zeropool.client.outcomes import Expired, Failed, Lost
 from zeropool.client.tables import rows_of
 from zeropool.shared.wire.records import RemoteFailure
 

@@ -5,11 +5,12 @@ import itertools
 import msgspec
 import pytest
 
+from zeropool.client.answered import Answered
 from zeropool.client.call import Call
 from zeropool.client.commands import Connect, HangUp
 from zeropool.client.core import Core
 from zeropool.client.link import State
-from zeropool.client.outcomes import Answered, Ended, Expired, Failed, Lost
+from zeropool.client.outcomes import Ended, Expired, Failed, Lost
 from zeropool.client.retry import RetryPolicy, Tries
 from zeropool.shared.errors import Overloaded
 from zeropool.shared.wire import event as wire

@@ -5,19 +5,22 @@ import itertools
 import msgspec
 import pytest
 
+from zeropool.client.answered import Answered
+from zeropool.client.asked import many_of
 from zeropool.client.making import Maker, Manner
-from zeropool.client.many import Many, Progress, many_of
-from zeropool.client.outcomes import Answered, Ended, Expired, Failed, Lost
+from zeropool.client.many import Many
+from zeropool.client.outcomes import Ended, Expired, Failed, Lost
+from zeropool.client.progress import Progress
 from zeropool.client.retry import RetryPolicy
-from zeropool.client.window import Order, Window
+from zeropool.client.window import Order, window_of
 from zeropool.shared.wire.records import RemoteFailure
 
 pack = msgspec.msgpack.encode
-MAKER = Maker("m_predict", 2.0, None)
 
 
 def many_over(rows, window=2, order=Order.INPUT, **options):
-    return Many(map(pack, rows), MAKER, Window(window, order), **options)
+    maker = Maker("m_predict", 2.0, None)
+    return Many(map(pack, rows), maker, window_of(window, order), **options)
 
 
 def made(many, now=0.0):
@@ -47,7 +50,7 @@ def test_a_call_for_each_row_and_no_more_than_the_window_holds():
         ("m_predict", pack(["a"])),
         ("m_predict", pack(["b"])),
     ]
-    assert list(many.open) == calls
+    assert many.open == calls
     assert not many.is_over
 
 
@@ -81,10 +84,10 @@ def test_results_come_in_order_and_make_room():
     assert (many.take(), made(many)) == ([], [])
     answer(many, first, "one")
 
-    assert many.take() == [(0, "one"), (1, "two")]
+    assert many.take() == ["one", "two"]
     (third,) = made(many)
     answer(many, third, "three")
-    assert many.take() == [(2, "three")]
+    assert many.take() == ["three"]
     assert made(many) == []
     assert many.is_over
 
@@ -111,9 +114,11 @@ def test_news_that_come_twice_count_once():
     (call,) = made(many)
 
     answer(many, call, "one")
-    answer(many, call, "one")
+    answer(many, call, "another")
 
-    assert many.take() == [(0, "one")]
+    assert many.take() == ["one"]
+    answer(many, call, "another")
+    assert many.take() == []
 
 
 FAILURES = [
@@ -132,11 +137,9 @@ def test_a_failure_is_raised_when_it_is_its_turn(outcome, message):
     fail(many, second, outcome)
     answer(many, first, "one")
 
-    (_, good), (_, bad) = many.take()
-
-    assert many.shown(good) == "one"
+    assert many.take() == ["one"]
     with pytest.raises(Exception, match=message):
-        many.shown(bad)
+        many.check()
 
 
 @pytest.mark.parametrize(("outcome", "message"), FAILURES)
@@ -145,10 +148,23 @@ def test_or_returned(outcome, message):
     (call,) = made(many)
     fail(many, call, outcome)
 
-    ((_, result),) = many.take()
+    (result,) = many.take()
+    many.check()
 
     with pytest.raises(Exception, match=message):
-        raise many.shown(result)
+        raise result
+
+
+def test_a_failure_waits_until_what_came_before_it_is_given_out():
+    many = many_over([1, 2, 3], window=3, order=Order.ARRIVAL)
+    first, second, third = made(many)
+    answer(many, third, "three")
+    fail(many, first, Lost("gone"))
+    answer(many, second, "two")
+
+    assert many.take() == [(2, "three")]
+    with pytest.raises(Exception, match="gone"):
+        many.check()
 
 
 def test_progress_is_told_after_each_call():

@@ -2,17 +2,10 @@
 
 import pytest
 
+from zeropool.client.awaited import Awaited
 from zeropool.client.seats import Seats
 
-
-class Note:
-    """Something that is told."""
-
-    def __init__(self):
-        self.told = []
-
-    def tell(self, awaited):
-        self.told.append(awaited)
+NEWS = Awaited()
 
 
 @pytest.fixture
@@ -27,7 +20,7 @@ def awake(*taken):
 def test_news_wakes_one_thread_and_that_one_the_next(seats):
     first, second, third = (seats.take(None) for _ in range(3))
     for seat in (first, second):
-        seat.tell(None)
+        seat.tell(NEWS)
 
     seats.wake()
     assert awake(first, second, third) == [True, False, False]
@@ -42,8 +35,8 @@ def test_news_wakes_one_thread_and_that_one_the_next(seats):
 
 def test_one_that_is_told_twice_is_woken_once(seats):
     seat = seats.take(None)
-    seat.tell(None)
-    seat.tell(None)
+    seat.tell(NEWS)
+    seat.tell(NEWS)
 
     seats.wake()
 
@@ -52,11 +45,31 @@ def test_one_that_is_told_twice_is_woken_once(seats):
 
 
 def test_who_waited_for_the_same_is_told_too(seats):
-    other = Note()
+    other = seats.take(None)
 
-    seats.take(other).tell("news")
+    seats.take(other).tell(NEWS)
+    seats.wake()
+    seats.pass_on()
 
-    assert other.told == ["news"]
+    assert awake(other) == [True]
+
+
+def test_a_seat_is_had_by_the_next_thread_once_its_own_is_awake(seats):
+    other = seats.take(None)
+    seat = seats.take(other)
+    seat.tell(NEWS)
+    seats.wake()
+    seats.pass_on()
+    seat.lock.acquire()
+    seats.give_back(seat)
+
+    again = seats.take(None)
+
+    assert again is seat
+    assert awake(again) == [False]
+    assert again.other is None
+    again.tell(NEWS)
+    assert len(seats) == 0
 
 
 def test_the_longest_waiting_one_is_appointed(seats):
@@ -71,7 +84,7 @@ def test_the_longest_waiting_one_is_appointed(seats):
 
 def test_one_that_has_news_is_not_appointed(seats):
     told, untold = (seats.take(None) for _ in range(2))
-    told.tell(None)
+    told.tell(NEWS)
 
     seats.appoint()
 
@@ -83,7 +96,7 @@ def test_one_that_leaves_is_not_woken(seats):
     leaving = seats.take(None)
 
     assert not seats.leave(leaving)
-    leaving.tell(None)
+    leaving.tell(NEWS)
     seats.wake()
 
     assert awake(leaving) == [False]
@@ -93,7 +106,7 @@ def test_one_that_leaves_is_not_woken(seats):
 def test_one_that_leaves_before_its_turn_breaks_no_chain(seats):
     first, leaving, last = (seats.take(None) for _ in range(3))
     for seat in (first, leaving, last):
-        seat.tell(None)
+        seat.tell(NEWS)
     seats.wake()
 
     assert not seats.leave(leaving)
@@ -104,7 +117,7 @@ def test_one_that_leaves_before_its_turn_breaks_no_chain(seats):
 
 def test_one_that_leaves_as_it_is_woken_has_to_pass_it_on(seats):
     leaving = seats.take(None)
-    leaving.tell(None)
+    leaving.tell(NEWS)
     seats.wake()
 
     assert seats.leave(leaving)
