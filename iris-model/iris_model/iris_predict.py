@@ -6,6 +6,7 @@ Knows the ONNX network and its session. Refuses to know how the network was trai
 
 from __future__ import annotations
 
+import struct
 from importlib.resources import files
 from itertools import chain
 from typing import Any
@@ -22,11 +23,15 @@ from iris_model.records import (
     SPECIES,
     Row,
     read,
+    read_together,
 )
 
 INPUT_NAME = "measurements"  # n rows of 4 float32, centimetres
 OUTPUT_NAME = "label"  # n int64, each an index of SPECIES
 PARAMETERS = "parameters/iris_model.onnx"  # inside this package
+
+#: Fewer are read one by one: numpy takes some microseconds, however few there are.
+FEW_ROWS = 8
 
 _OUTPUTS = (OUTPUT_NAME,)
 _WIDTH = len(MEASUREMENTS)
@@ -87,6 +92,9 @@ class IrisModel:
         Returns one item per row, in order: what `predict` would return, or, without raising it,
         what `predict` would raise.
         """
+        table = _table(rows) if len(rows) >= FEW_ROWS else None
+        if table is not None:
+            return [{"species": name} for name in self._named(table)]
         taken = [read(row) for row in rows]
         good = [row for row in taken if not isinstance(row, Exception)]
         species = iter(self._species(good) if good else ())
@@ -97,8 +105,7 @@ class IrisModel:
     ) -> list[dict[str, str] | Exception]:
         """Do what `predict_batch` does for n flowers as arrays of n measurements, by name."""
         table = np.column_stack([columns[name] for name in MEASUREMENTS])
-        # Written so that NaN, which compares with nothing, fails it.
-        if (np.abs(table) <= LARGEST_CM).all():
+        if _are_measurements(table):
             return [{"species": name} for name in self._named(table.astype(np.float32))]
         # A bad one is told as it is in a row.
         return self.predict_batch(
@@ -114,3 +121,23 @@ class IrisModel:
     def _named(self, table: NDArray[np.float32]) -> list[str]:
         (labels,) = self._session.run(_OUTPUTS, {INPUT_NAME: table})
         return [SPECIES[label] for label in labels.tolist()]
+
+
+def _table(rows: list[dict[str, Any]]) -> NDArray[np.float32] | None:
+    """Return the measurements of rows that are all good; None where `read` has to look at each."""
+    flat = read_together(rows)
+    if flat is None:
+        return None
+    try:
+        # A quarter of what numpy needs for as many objects of Python.
+        packed = struct.pack(f"{len(flat)}d", *flat)
+    except struct.error:
+        # An integer beyond all floats.
+        return None
+    table = np.frombuffer(packed).reshape(-1, _WIDTH)
+    return table.astype(np.float32) if _are_measurements(table) else None
+
+
+def _are_measurements(table: NDArray[np.float64]) -> bool:
+    # Written so that NaN, which compares with nothing, fails it.
+    return bool(np.maximum.reduce(np.abs(table), axis=None, initial=0.0) <= LARGEST_CM)

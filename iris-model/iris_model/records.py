@@ -58,6 +58,23 @@ def read(data: object) -> Row | MLModelSchemaValidationException:
     return row
 
 
+def read_together(data: list[Any]) -> list[float] | None:
+    """Take the measurements out of many inputs, one flower behind the other.
+
+    At half of what `read` costs for each. None where `read` has to look at each: where one is wrong
+    or no plain dict. Whether a measurement is too large, or NaN, is not looked at.
+    """
+    measurements: list[float] = []
+    try:
+        for each in data:
+            if type(each) is not dict or len(each) != len(MEASUREMENTS):
+                return None
+            measurements += _row_of(each)
+    except KeyError:
+        return None
+    return measurements if _NUMBERS.issuperset(map(type, measurements)) else None
+
+
 def read_exactly(data: object) -> Row | MLModelSchemaValidationException:
     """Do what `read` does by asking the schema, whatever it costs."""
     candidate = (

@@ -16,6 +16,7 @@ from iris_model.records import (
     OUTPUT_SCHEMA,
     read,
     read_exactly,
+    read_together,
 )
 
 NUMBERS = st.one_of(
@@ -77,6 +78,24 @@ def test_the_quick_check_and_the_schema_agree(data):
 @given(ANYTHING)
 def test_exactly_what_the_schema_and_the_range_allow_is_accepted(data):
     assert isinstance(read(data), tuple) == is_acceptable(data)
+
+
+@given(st.lists(FLOWERS | ANYTHING, max_size=4))
+def test_what_is_read_together_is_what_is_read_one_by_one(data):
+    together = read_together(data)
+    if together is None:
+        assert (
+            not data
+            or not all(type(each) is dict and isinstance(read(each), tuple) for each in data)
+            or any(type(value) not in (int, float) for each in data for value in each.values())
+        )
+        return
+    for index, each in enumerate(data):
+        row = tuple(together[index * len(MEASUREMENTS) : (index + 1) * len(MEASUREMENTS)])
+        if all(-LARGEST_CM <= value <= LARGEST_CM for value in row):
+            assert row == read(each)
+        else:
+            assert "should be between" in reason(each)
 
 
 @given(FLOWERS)
