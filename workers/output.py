@@ -87,6 +87,15 @@ def encode_plain(values: list[object]) -> bytes | None:
         return None
 
 
+def encode_each(values: list[object]) -> list[bytes] | None:
+    """Return the MessagePack of each of many predictions; None as from `encode_plain`."""
+    encode = _ENCODER.encode
+    try:
+        return [encode(value) for value in values] if _are_plain(values) else None
+    except (Exception, SystemExit):  # noqa: BLE001  # as above
+        return None
+
+
 def _are_plain(values: list[Any]) -> bool:
     kinds = set(map(type, values))
     if _SCALARS.issuperset(kinds):
