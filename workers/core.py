@@ -338,10 +338,13 @@ class WorkerCore:
         rows: int = 0,
         busy_s: float = 0.0,
     ) -> None:
-        frame = self._results_frame(link, results, model, rows, busy_s)
-        if len(frame) <= MAX_MESSAGE_BYTES or len(results) == 1:
-            self._send_numbered(link, frame)
-            return
+        is_one = len(results) <= 1
+        # They are alike as a rule: what is too large for one message, is not encoded as one.
+        if is_one or len(results) * len(results[0].body) <= MAX_MESSAGE_BYTES:
+            frame = self._results_frame(link, results, model, rows, busy_s)
+            if is_one or len(frame) <= MAX_MESSAGE_BYTES:
+                self._send_numbered(link, frame)
+                return
         for portion in portions(results):
             self._send_numbered(link, self._results_frame(link, portion, model, rows, busy_s))
             # The batch is told of once.

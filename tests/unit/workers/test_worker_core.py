@@ -201,9 +201,15 @@ def test_rows_that_expired_do_not_count_as_run(welcomed):
     assert welcomed.said()[0].rows == 1
 
 
-def test_large_results_leave_in_several_messages_and_the_batch_is_told_of_once(welcomed):
-    size_bytes = MAX_MESSAGE_BYTES // 2
-    results = [Result(job_id, 1, Outcome.OK, bytes(size_bytes)) for job_id in range(4)]
+@pytest.mark.parametrize("first_bytes", [1, MAX_MESSAGE_BYTES // 2])
+def test_large_results_leave_in_several_messages_and_the_batch_is_told_of_once(
+    welcomed, first_bytes
+):
+    sizes_bytes = [first_bytes, *[MAX_MESSAGE_BYTES // 2] * 3]
+    results = [
+        Result(job_id, 1, Outcome.OK, bytes(size_bytes))
+        for job_id, size_bytes in enumerate(sizes_bytes)
+    ]
     welcomed.is_given(*(job(job_id) for job_id in range(4)))
     batch = welcomed.core.next_batch(START)
 
