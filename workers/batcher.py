@@ -222,7 +222,7 @@ class Batcher:
             return None
         batch = line.take(now)
         if not line.lots:
-            self._sweep()
+            del self._lines[line.model, line.gateway, line.is_call]
         return batch
 
     def next_deadline(self) -> float:

@@ -108,11 +108,14 @@ class Runner:
         return decoded, rows
 
     def _add_answers(self, jobs: list[Any], values: list[bytes], results: list[Result]) -> None:
-        # Any: what is only passed on as it is, mypyc would take for numbers, and make again.
-        for job, value in zip(jobs, values, strict=True):
-            body = wire.encode_ok(self._ids(), job.reply_to, value)
-            result = Result(job.job_id, job.attempt, _OK, body, _NO_ITEMS, _NO_ERRORS)
-            results.append(result)
+        # Any: what is only passed on as it is, mypyc would take for numbers, and make again. A name
+        # of another module, it would look up for each.
+        ids = self._ids
+        result: Any = Result
+        for at in range(len(values)):
+            job = jobs[at]
+            body = wire.encode_ok(ids(), job.reply_to, values[at])
+            results.append(result(job.job_id, job.attempt, _OK, body, _NO_ITEMS, _NO_ERRORS))
 
     def _answered(self, job: Job, prediction: object, method: str) -> Result:
         value = _encoded(prediction)
