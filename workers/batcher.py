@@ -166,6 +166,7 @@ class Batcher:
 
     def __init__(self, limits: dict[str, BatchLimits]) -> None:
         self._limits = limits
+        #: Those in which nothing waits are kept for what comes next, until their gateway is gone.
         self._lines: dict[_LineKey, _Line] = {}
         #: How many jobs have come.
         self._order = 0
@@ -174,15 +175,19 @@ class Batcher:
         return sum(line.waiting for line in self._lines.values())
 
     def __repr__(self) -> str:
-        return f"<Batcher jobs={len(self)} lines={len(self._lines)}>"
+        lines = sum(line.waiting > 0 for line in self._lines.values())
+        return f"<Batcher jobs={len(self)} lines={lines}>"
 
     @property
     def is_full(self) -> bool:
-        """Every line has a whole batch waiting."""
-        for line in self._lines.values():  # a generator costs ten times as much
-            if not line.is_full:
-                return False
-        return bool(self._lines)
+        """Jobs wait, and wherever they do, they are a whole batch."""
+        has_jobs = False
+        for line in self._lines.values():
+            if line.waiting:
+                if not line.is_full:
+                    return False
+                has_jobs = True
+        return has_jobs
 
     def add(self, gateway: str, jobs: list[Job], now: float) -> list[Job]:
         """Let jobs that came together wait for their batches; return those of unknown models."""
@@ -216,20 +221,18 @@ class Batcher:
         """The batch to run now, if one is due."""
         line: _Line | None = None
         for each in self._lines.values():
+            if not each.waiting:
+                continue
             if (line is None or each.order() < line.order()) and each.ready_at() <= now:
                 line = each
-        if line is None:
-            return None
-        batch = line.take(now)
-        if not line.lots:
-            del self._lines[line.model, line.gateway, line.is_call]
-        return batch
+        return None if line is None else line.take(now)
 
     def next_deadline(self) -> float:
         """When the next batch is due; in the past where one is, infinite without jobs."""
         deadline = _NEVER
         for line in self._lines.values():
-            deadline = min(deadline, line.ready_at())
+            if line.waiting:
+                deadline = min(deadline, line.ready_at())
         return deadline
 
     def cancel(self, gateway: str, job_ids: set[int]) -> list[Job]:
@@ -238,11 +241,13 @@ class Batcher:
 
     def forget_gateway(self, gateway: str) -> list[Job]:
         """Remove all jobs of a gateway that is gone."""
-        return self._remove(gateway, lambda _: True)
+        removed = self._remove(gateway, lambda _: True)
+        self._lines = {key: line for key, line in self._lines.items() if line.gateway != gateway}
+        return removed
 
     def empty(self) -> dict[str, list[Job]]:
         """Remove all jobs; they come back by gateway."""
-        gateways = dict.fromkeys(line.gateway for line in self._lines.values())
+        gateways = dict.fromkeys(line.gateway for line in self._lines.values() if line.waiting)
         return {gateway: self.forget_gateway(gateway) for gateway in gateways}
 
     def _remove(self, gateway: str, is_meant: Callable[[Job], bool]) -> list[Job]:
@@ -250,8 +255,4 @@ class Batcher:
         for line in self._lines.values():
             if line.gateway == gateway:
                 removed += line.remove(is_meant)
-        self._sweep()
         return removed
-
-    def _sweep(self) -> None:
-        self._lines = {key: line for key, line in self._lines.items() if line.lots}
