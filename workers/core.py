@@ -18,7 +18,7 @@ from zeropool.shared.errors import ProtocolError
 from zeropool.shared.model import ModelInfo
 from zeropool.workers.batcher import Batch, Batcher, BatchLimits
 from zeropool.workers.commands import Command, Log, Note, Ready, Send
-from zeropool.workers.outbox import Outbox, portions
+from zeropool.workers.outbox import MAX_MESSAGE_BYTES, Outbox, portions
 from zeropool.workers.registration import Registration
 from zeropool.workers.wear import Wear
 
@@ -197,13 +197,7 @@ class WorkerCore:
         if self.is_ending:
             # The gateway has not read the goodbye yet; when it does, it gives them to others.
             return
-        foreign: list[jobs.Job] = []
-        for job in message.jobs:
-            if self.batcher.holds(job.model):
-                self.batcher.add(message.gateway, job, now)
-            else:
-                foreign.append(job)
-        self._give_back(link, foreign)
+        self._give_back(link, self.batcher.add(message.gateway, message.jobs, now))
 
     # Batches
 
@@ -226,8 +220,7 @@ class WorkerCore:
         self.wear.answered(len(results))
         link = self._link_to(batch.gateway)
         if link is not None:
-            rows = sum(job.rows for job in batch.jobs)
-            self._send_results(link, results, batch.model, rows, ended_at - started_at)
+            self._send_results(link, results, batch.model, batch.rows, ended_at - started_at)
         if self.wear.reason:
             self._ask_to_retire()
 
@@ -345,22 +338,31 @@ class WorkerCore:
         rows: int = 0,
         busy_s: float = 0.0,
     ) -> None:
+        is_one = len(results) <= 1
+        # They are alike as a rule: what is too large for one message, is not encoded as one.
+        if is_one or len(results) * len(results[0].body) <= MAX_MESSAGE_BYTES:
+            frame = self._results_frame(link, results, model, rows, busy_s)
+            if is_one or len(frame) <= MAX_MESSAGE_BYTES:
+                self._send_numbered(link, frame)
+                return
         for portion in portions(results):
-            frame = jobs.encode(
-                jobs.Results(
-                    self.identity.worker_id,
-                    link.gateway,
-                    portion,
-                    model,
-                    rows,
-                    busy_s,
-                    link.outbox.last + 1,
-                )
-            )
-            link.outbox.add(frame)
-            self._commands.append(Send(link.number, frame))
+            self._send_numbered(link, self._results_frame(link, portion, model, rows, busy_s))
             # The batch is told of once.
             rows, busy_s = 0, 0.0
+
+    def _results_frame(
+        self, link: _Link, results: list[jobs.Result], model: str, rows: int, busy_s: float
+    ) -> bytes:
+        number = link.outbox.last + 1
+        return jobs.encode(
+            jobs.Results(
+                self.identity.worker_id, link.gateway, results, model, rows, busy_s, number
+            )
+        )
+
+    def _send_numbered(self, link: _Link, frame: bytes) -> None:
+        link.outbox.add(frame)
+        self._commands.append(Send(link.number, frame))
 
     def _send(self, link: _Link, message: jobs.FromWorker) -> None:
         self._commands.append(Send(link.number, jobs.encode(message)))

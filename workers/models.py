@@ -109,10 +109,10 @@ class LoadedModel:
             raise
         except BaseException as error:  # noqa: BLE001  # as above; a row may be the cause of it
             return self._row_error(error, method)
-        found = f"{type(answer).__name__!r}, not a list"
-        if predictions is not None:
-            found = f"{len(predictions)} predictions"
         if predictions is None or len(predictions) != count:
+            found = f"{type(answer).__name__!r}, not a list"
+            if predictions is not None:
+                found = f"{len(predictions)} predictions"
             name = self.info.qualified_name
             reason = f"{method} of {name} returned {found} for {count} rows"
             return [ModelFailed(reason) for _ in range(count)]
@@ -133,8 +133,15 @@ class LoadedModel:
 
 
 def has_errors(outputs: Iterable[object]) -> bool:
-    """Tell whether an exception is among them: a look at each type, not at each output."""
-    return any(issubclass(kind, BaseException) for kind in set(map(type, outputs)))
+    """Tell whether an exception is among them."""
+    known: type = float
+    for output in outputs:
+        kind = type(output)
+        if kind is not known:
+            if issubclass(kind, BaseException):
+                return True
+            known = kind
+    return False
 
 
 def load_model(  # noqa: PLR0913 - the limits that a configuration gives
@@ -268,6 +275,8 @@ def _instance(module_name: str, class_name: str, source: str) -> Any:  # noqa: A
 
 def _is_sequence(answer: Any) -> bool:  # noqa: ANN401  # whatever the model returned
     """Tell whether this can hold one prediction a row: no text, map, set, table or generator."""
+    if type(answer) is list:
+        return True
     if isinstance(answer, (str, bytes, bytearray)) or hasattr(answer, "keys"):
         return False
     return all(hasattr(answer, name) for name in ("__len__", "__getitem__", "__iter__"))

@@ -44,6 +44,9 @@ PARAMETERS = ("data",)
 #: An explanation holds what it explains, in up to 85 bytes for each: 16 MiB of ones made 1.2 GB.
 MAX_EXPLAINED_BYTES = 1024 * 1024
 
+#: Calls that are decoded together: to copy more costs more than it spares.
+MAX_JOINED_BYTES = 256 * 1024
+
 _TOO_MANY = f"the data holds more than {MAX_CONTAINERS} maps and arrays"
 
 _ANYTHING = msgspec.msgpack.Decoder(ext_hook=refuse_extension)
@@ -84,13 +87,14 @@ def _first_line(error: Exception) -> str:
 class CompiledSchema:
     """One schema, ready to decode calls; `json_schema` is what is published."""
 
-    __slots__ = ("_call", "_columns", "_finish", "_kind", "_row", "_rows", "json_schema")
+    __slots__ = ("_call", "_calls", "_columns", "_finish", "_kind", "_row", "_rows", "json_schema")
 
     def __init__(self, kind: SchemaKind) -> None:
         self.json_schema = kind.json_schema
         self._kind = kind
         self._finish = kind.finish
         self._call = _decoder(_one_argument, kind)
+        self._calls = _decoder(_arguments, kind)
         self._rows = _decoder(_list_of, kind)
         self._row = _decoder(_itself, kind)
         fields = None if self._rows is None else fields_of(kind.wire_type)
@@ -120,6 +124,28 @@ class CompiledSchema:
         count, offset = header
         check_count(count, method, PARAMETERS)
         return self._read(memoryview(args)[offset:], allowance)
+
+    def decode_calls(self, calls: list[bytes]) -> list[object] | None:
+        """Return what `decode_call` does for each of n calls; None where it is to look at each.
+
+        So it is where one of them is wrong. Each of ``calls`` is one value of MessagePack, to which
+        the gateway has seen; so they are decoded as one array, at half the cost.
+        """
+        count = len(calls)
+        if self._calls is None or count < 2:
+            return None
+        size_bytes = 0
+        for args in calls:
+            size_bytes += len(args)
+        if size_bytes > MAX_JOINED_BYTES:
+            return None
+        try:
+            packed = b"".join([_array_head(count), *calls])
+            decoded: list[tuple[object]] = self._calls.decode(packed)
+        except Exception:  # noqa: BLE001  # told by the look at each, whatever it is
+            return None
+        rows = [row for (row,) in decoded]
+        return rows if self._finish is None else self._finish(rows)  # type: ignore[return-value]
 
     def decode_rows(
         self, rows: bytes, method: str = "predict_batch"
@@ -203,7 +229,7 @@ class CompiledSchema:
             raise invalid(f"data of {size_bytes} bytes, too large to say where it is wrong")
 
 
-def _itself(row: Any) -> Any:  # noqa: ANN401  # a type to a type, as the two below
+def _itself(row: Any) -> Any:  # noqa: ANN401  # a type to a type, as the three below
     return row
 
 
@@ -213,6 +239,10 @@ def _list_of(row: Any) -> Any:  # noqa: ANN401
 
 def _one_argument(row: Any) -> Any:  # noqa: ANN401
     return tuple[row]
+
+
+def _arguments(row: Any) -> Any:  # noqa: ANN401
+    return list[tuple[row]]
 
 
 def _decoder(shape: Any, kind: SchemaKind) -> msgspec.msgpack.Decoder[Any] | None:  # noqa: ANN401
@@ -226,6 +256,11 @@ def _decoder(shape: Any, kind: SchemaKind) -> msgspec.msgpack.Decoder[Any] | Non
         return msgspec.msgpack.Decoder(shape(kind.wire_type), ext_hook=refuse_extension)
     except (TypeError, ValueError):
         return None
+
+
+def _array_head(count: int) -> bytes:
+    """The header of an array, in the form that any number of items may have."""
+    return b"\xdd" + count.to_bytes(4, "big")
 
 
 def _array_header(packed: bytes) -> tuple[int, int] | None:

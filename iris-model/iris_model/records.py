@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from operator import itemgetter
+from operator import countOf, itemgetter
 from typing import Any
 
 from schema import Or, Schema, SchemaError
@@ -56,6 +56,39 @@ def read(data: object) -> Row | MLModelSchemaValidationException:
         if not -LARGEST_CM <= value <= LARGEST_CM:
             return read_exactly(data)
     return row
+
+
+def read_together(data: list[Any]) -> list[float] | None:
+    """Take the measurements out of many inputs, one flower behind the other.
+
+    At half of what `read` costs for each. None where `read` has to look at each: where one is wrong
+    or no plain dict, or all together are large.
+    """
+    measurements: list[float] = []
+    try:
+        for each in data:
+            if type(each) is not dict or len(each) != len(MEASUREMENTS):
+                return None
+            measurements += _row_of(each)
+        return measurements if _are_good(measurements) else None
+    except (KeyError, OverflowError):
+        return None
+
+
+def _are_good(values: list[Any]) -> bool:
+    """Tell whether these are numbers, which lie within the bounds by far.
+
+    Raises:
+        OverflowError: An integer is larger than any float.
+    """
+    # Floats, as a rule, which is told in half the time.
+    if countOf(map(type, values), float) != len(values) and not _NUMBERS.issuperset(
+        map(type, values)
+    ):
+        return False
+    # As the coordinates of one point: it is as far away as the largest of them at least. NaN, which
+    # compares with nothing, fails it.
+    return math.hypot(*values) < LARGEST_CM
 
 
 def read_exactly(data: object) -> Row | MLModelSchemaValidationException:

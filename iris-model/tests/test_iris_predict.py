@@ -136,6 +136,21 @@ def test_bad_rows_keep_their_places_and_spoil_no_others(counted, flowers):
         assert str(result) == str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [True, "1", None, math.nan, -math.inf, 1e9 + 1, int(1e9) + 1, 2**64, 10**400, np.float64(1.5)],
+)
+def test_one_odd_measurement_among_many_is_told_as_alone(counted, flowers, value):
+    rows = [*flowers[:70], flowers[70] | {"petal_length": value}, *flowers[71:]]
+
+    found = counted.predict_batch(rows)
+
+    assert len(counted._session.runs) == 1
+    for row, each in zip(rows, found, strict=True):
+        (expected,) = counted.predict_batch([row])
+        assert repr(each) == repr(expected)
+
+
 def columns_of(rows):
     return {name: np.array([row[name] for row in rows]) for name in MEASUREMENTS}
 

@@ -16,6 +16,7 @@ from iris_model.records import (
     OUTPUT_SCHEMA,
     read,
     read_exactly,
+    read_together,
 )
 
 NUMBERS = st.one_of(
@@ -77,6 +78,25 @@ def test_the_quick_check_and_the_schema_agree(data):
 @given(ANYTHING)
 def test_exactly_what_the_schema_and_the_range_allow_is_accepted(data):
     assert isinstance(read(data), tuple) == is_acceptable(data)
+
+
+@given(st.lists(FLOWERS | ANYTHING, max_size=4))
+def test_what_is_read_together_is_what_is_read_one_by_one(data):
+    together = read_together(data)
+    if together is not None:
+        assert together == [value for each in data for value in read(each)]
+
+
+def test_floats_and_integers_are_read_together(flower):
+    whole = dict(zip(MEASUREMENTS, (5, 3, 1, 0), strict=True))
+    assert read_together([flower, whole]) == [1.1, 1.2, 1.4, 1.3, 5, 3, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "value", [True, "1", None, math.nan, -math.inf, LARGEST_CM, -1e300, 10**400, np.float64(1.5)]
+)
+def test_what_is_odd_or_large_is_not_read_together(flower, value):
+    assert read_together([flower, flower | {"petal_width": value}]) is None
 
 
 @given(FLOWERS)

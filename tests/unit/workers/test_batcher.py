@@ -41,8 +41,8 @@ def test_nothing_is_due_where_nothing_waits(batcher):
 
 
 def test_what_is_there_forms_a_batch(batcher):
-    batcher.add("g", job(1), now=0.0)
-    batcher.add("g", job(2), now=0.0)
+    batcher.add("g", [job(1)], now=0.0)
+    batcher.add("g", [job(2)], now=0.0)
 
     batch = batcher.next_batch(now=0.0)
 
@@ -53,7 +53,7 @@ def test_what_is_there_forms_a_batch(batcher):
 
 def test_a_batch_has_no_more_rows_than_the_model_takes(batcher):
     for job_id in range(7):
-        batcher.add("g", job(job_id), now=0.0)
+        batcher.add("g", [job(job_id)], now=0.0)
 
     batches = [ids(batcher.next_batch(now=0.0).jobs) for _ in range(3)]
 
@@ -61,7 +61,7 @@ def test_a_batch_has_no_more_rows_than_the_model_takes(batcher):
 
 
 def test_the_oldest_call_waits_for_company(batcher):
-    batcher.add("g", job(1, "patient"), now=10.0)
+    batcher.add("g", [job(1, "patient")], now=10.0)
 
     assert batcher.next_batch(now=10.4) is None
     assert batcher.next_deadline() == 10.5
@@ -69,8 +69,8 @@ def test_the_oldest_call_waits_for_company(batcher):
 
 
 def test_a_full_batch_waits_no_longer(batcher):
-    batcher.add("g", job(1, "patient"), now=10.0)
-    batcher.add("g", job(2, "patient"), now=10.1)
+    batcher.add("g", [job(1, "patient")], now=10.0)
+    batcher.add("g", [job(2, "patient")], now=10.1)
 
     assert batcher.next_deadline() == 10.0
     assert ids(batcher.next_batch(now=10.1).jobs) == [1, 2]
@@ -78,7 +78,7 @@ def test_a_full_batch_waits_no_longer(batcher):
 
 def test_the_rest_of_a_full_batch_waits_from_its_own_arrival(batcher):
     for job_id, now in ((1, 10.0), (2, 10.1), (3, 10.2)):
-        batcher.add("g", job(job_id, "patient"), now=now)
+        batcher.add("g", [job(job_id, "patient")], now=now)
     batcher.next_batch(now=10.2)
 
     assert batcher.next_batch(now=10.5) is None
@@ -86,9 +86,9 @@ def test_the_rest_of_a_full_batch_waits_from_its_own_arrival(batcher):
 
 
 def test_the_model_whose_oldest_job_came_first_goes_first(batcher):
-    batcher.add("g", job(1, "single"), now=0.0)
-    batcher.add("g", job(2, "iris"), now=0.0)
-    batcher.add("g", job(3, "single"), now=0.0)
+    batcher.add("g", [job(1, "single")], now=0.0)
+    batcher.add("g", [job(2, "iris")], now=0.0)
+    batcher.add("g", [job(3, "single")], now=0.0)
 
     batches = [batcher.next_batch(now=0.0) for _ in range(3)]
 
@@ -100,8 +100,8 @@ def test_the_model_whose_oldest_job_came_first_goes_first(batcher):
 
 
 def test_a_model_that_waits_for_company_does_not_hold_up_another(batcher):
-    batcher.add("g", job(1, "patient"), now=0.0)
-    batcher.add("g", job(2, "iris"), now=0.1)
+    batcher.add("g", [job(1, "patient")], now=0.0)
+    batcher.add("g", [job(2, "iris")], now=0.1)
 
     assert ids(batcher.next_batch(now=0.1).jobs) == [2]
     assert batcher.next_deadline() == 0.5
@@ -109,25 +109,25 @@ def test_a_model_that_waits_for_company_does_not_hold_up_another(batcher):
 
 @pytest.mark.parametrize("kind", [Kind.ROWS, Kind.ITEMS])
 def test_a_task_of_many_rows_is_a_batch_of_its_own_and_waits_for_nobody(batcher, kind):
-    batcher.add("g", job(1, "patient", kind), now=0.0)
-    batcher.add("g", job(2, "patient", kind), now=0.0)
+    batcher.add("g", [job(1, "patient", kind)], now=0.0)
+    batcher.add("g", [job(2, "patient", kind)], now=0.0)
 
     assert ids(batcher.next_batch(now=0.0).jobs) == [1]
     assert ids(batcher.next_batch(now=0.0).jobs) == [2]
 
 
 def test_calls_and_tasks_of_many_rows_keep_their_order(batcher):
-    batcher.add("g", job(1), now=0.0)
-    batcher.add("g", job(2, kind=Kind.ROWS), now=0.0)
-    batcher.add("g", job(3), now=0.0)
+    batcher.add("g", [job(1)], now=0.0)
+    batcher.add("g", [job(2, kind=Kind.ROWS)], now=0.0)
+    batcher.add("g", [job(3)], now=0.0)
 
     assert ids(batcher.next_batch(now=0.0).jobs) == [1, 3]
     assert ids(batcher.next_batch(now=0.0).jobs) == [2]
 
 
 def test_two_gateways_never_share_a_batch(batcher):
-    batcher.add("g1", job(1), now=0.0)
-    batcher.add("g2", job(1), now=0.0)
+    batcher.add("g1", [job(1)], now=0.0)
+    batcher.add("g2", [job(1)], now=0.0)
 
     batches = [batcher.next_batch(now=0.0) for _ in range(2)]
 
@@ -135,9 +135,9 @@ def test_two_gateways_never_share_a_batch(batcher):
 
 
 def test_an_expired_job_is_not_started_and_takes_nobodys_place(batcher):
-    batcher.add("g", job(1, remaining_s=1.0), now=0.0)
+    batcher.add("g", [job(1, remaining_s=1.0)], now=0.0)
     for job_id in (2, 3, 4):
-        batcher.add("g", job(job_id), now=0.0)
+        batcher.add("g", [job(job_id)], now=0.0)
 
     batch = batcher.next_batch(now=1.0)
 
@@ -146,7 +146,7 @@ def test_an_expired_job_is_not_started_and_takes_nobodys_place(batcher):
 
 
 def test_a_batch_may_hold_expired_jobs_only(batcher):
-    batcher.add("g", job(1, remaining_s=0.0), now=0.0)
+    batcher.add("g", [job(1, remaining_s=0.0)], now=0.0)
 
     batch = batcher.next_batch(now=0.0)
 
@@ -155,8 +155,8 @@ def test_a_batch_may_hold_expired_jobs_only(batcher):
 
 def test_cancel_removes_what_is_named_and_has_not_started(batcher):
     for job_id in (1, 2, 3):
-        batcher.add("g", job(job_id), now=0.0)
-    batcher.add("other", job(2), now=0.0)
+        batcher.add("g", [job(job_id)], now=0.0)
+    batcher.add("other", [job(2)], now=0.0)
 
     assert ids(batcher.cancel("g", {2, 3, 99})) == [2, 3]
 
@@ -166,7 +166,7 @@ def test_cancel_removes_what_is_named_and_has_not_started(batcher):
 
 
 def test_what_is_cancelled_holds_up_nobody(batcher):
-    batcher.add("g", job(1, "patient"), now=0.0)
+    batcher.add("g", [job(1, "patient")], now=0.0)
     batcher.cancel("g", {1})
 
     assert batcher.next_deadline() == math.inf
@@ -174,9 +174,9 @@ def test_what_is_cancelled_holds_up_nobody(batcher):
 
 
 def test_the_jobs_of_a_gateway_that_is_gone_are_forgotten(batcher):
-    batcher.add("gone", job(1), now=0.0)
-    batcher.add("gone", job(2, kind=Kind.ROWS), now=0.0)
-    batcher.add("here", job(3), now=0.0)
+    batcher.add("gone", [job(1)], now=0.0)
+    batcher.add("gone", [job(2, kind=Kind.ROWS)], now=0.0)
+    batcher.add("here", [job(3)], now=0.0)
 
     assert sorted(ids(batcher.forget_gateway("gone"))) == [1, 2]
 
@@ -184,9 +184,9 @@ def test_the_jobs_of_a_gateway_that_is_gone_are_forgotten(batcher):
 
 
 def test_all_jobs_come_back_by_gateway(batcher):
-    batcher.add("g1", job(1), now=0.0)
-    batcher.add("g1", job(2, "single"), now=0.0)
-    batcher.add("g2", job(3), now=0.0)
+    batcher.add("g1", [job(1)], now=0.0)
+    batcher.add("g1", [job(2, "single")], now=0.0)
+    batcher.add("g2", [job(3)], now=0.0)
 
     returned = batcher.empty()
 
@@ -197,15 +197,64 @@ def test_all_jobs_come_back_by_gateway(batcher):
     assert batcher.empty() == {}
 
 
-def test_it_knows_its_models(batcher):
-    assert batcher.holds("iris")
-    assert not batcher.holds("rose")
+def test_jobs_of_models_that_it_does_not_know_come_back(batcher):
+    jobs = [job(1), job(2, "rose"), job(3), job(4, "rose", kind=Kind.ROWS)]
+
+    assert ids(batcher.add("g", jobs, now=0.0)) == [2, 4]
+
+    assert ids(batcher.next_batch(now=0.0).jobs) == [1, 3]
+
+
+def test_jobs_that_came_together_start_in_their_order_whatever_their_models(batcher):
+    models = ["single", "single", "iris", "single", "iris"]
+    batcher.add("g", [job(job_id, model) for job_id, model in enumerate(models)], now=0.0)
+
+    batches = [ids(batcher.next_batch(now=0.0).jobs) for _ in range(4)]
+
+    assert batches == [[0], [1], [2, 4], [3]]
+
+
+def test_of_jobs_that_came_together_some_expire_and_the_rest_fills_the_batch(batcher):
+    spans_s = [9.0, 1.0, 9.0, 1.0, 9.0, 1.0]
+    jobs = [job(job_id, remaining_s=span_s) for job_id, span_s in enumerate(spans_s)]
+    batcher.add("g", jobs, now=0.0)
+
+    batch = batcher.next_batch(now=1.0)
+
+    assert (ids(batch.jobs), ids(batch.expired)) == ([0, 2, 4], [1, 3])
+    assert ids(batcher.next_batch(now=1.0).expired) == [5]
+
+
+def test_a_batch_takes_from_several_messages_and_leaves_the_rest_of_one(batcher):
+    batcher.add("g", [job(1), job(2)], now=0.0)
+    batcher.add("g", [job(3), job(4)], now=0.1)
+    batcher.next_batch(now=0.1)
+
+    assert ids(batcher.cancel("g", {3, 4})) == [4]
+    assert len(batcher) == 0
+
+
+def test_what_is_cancelled_of_a_message_leaves_the_others_in_their_places(batcher):
+    batcher.add("g", [job(1), job(2), job(3), job(4, "single"), job(5)], now=0.0)
+
+    assert ids(batcher.cancel("g", {1, 3})) == [1, 3]
+
+    batches = [ids(batcher.next_batch(now=0.0).jobs) for _ in range(2)]
+    assert batches == [[2, 5], [4]]
+
+
+@pytest.mark.parametrize(("kind", "rows"), [(Kind.CALL, 3), (Kind.ROWS, 7)])
+def test_a_batch_counts_the_rows_of_its_jobs(batcher, kind, rows):
+    jobs = [Job(job_id, 1, kind, "iris", b"", LONG_S, rows=7) for job_id in range(3)]
+    batcher.add("g", jobs, now=0.0)
+
+    assert batcher.next_batch(now=0.0).rows == rows
 
 
 def test_its_repr_counts(batcher):
-    batcher.add("g", job(1), now=0.0)
-    batcher.add("g", job(2), now=0.0)
-    batcher.add("g", job(3, "single"), now=0.0)
+    batcher.add("g", [job(1)], now=0.0)
+    batcher.add("g", [job(2)], now=0.0)
+    batcher.add("g", [job(3, "single")], now=0.0)
 
     assert repr(batcher) == "<Batcher jobs=3 lines=2>"
 
@@ -241,15 +290,22 @@ class BatcherMachine(RuleBasedStateMachine):
 
     @rule(
         gateway=st.sampled_from(["g1", "g2"]),
-        model=st.sampled_from(sorted(LIMITS)),
-        kind=st.sampled_from([Kind.CALL, Kind.CALL, Kind.ROWS, Kind.ITEMS]),
-        remaining_s=st.sampled_from([0.0, 1.0, 3.0, 300.0]),
+        kinds=st.lists(
+            st.tuples(
+                st.sampled_from(sorted(LIMITS)),
+                st.sampled_from([Kind.CALL, Kind.CALL, Kind.ROWS, Kind.ITEMS]),
+                st.sampled_from([0.0, 1.0, 3.0, 300.0]),
+            ),
+            max_size=6,
+        ),
     )
-    def add(self, gateway, model, kind, remaining_s):
-        self.next_id += 1
-        added = job(self.next_id, model, kind, remaining_s)
-        self.waiting[self.next_id] = Waiting(gateway, added, self.now)
-        self.batcher.add(gateway, added, self.now)
+    def add(self, gateway, kinds):
+        first_id = self.next_id + 1
+        self.next_id += len(kinds)
+        added = [job(job_id, *kind) for job_id, kind in enumerate(kinds, first_id)]
+        for each in added:
+            self.waiting[each.job_id] = Waiting(gateway, each, self.now)
+        assert self.batcher.add(gateway, added, self.now) == []
 
     @rule(step_s=st.sampled_from([0.0, 0.5, 1.0, 5.0]))
     def wait(self, step_s):
@@ -319,13 +375,13 @@ TestBatcherMachine.settings = settings(max_examples=80, stateful_step_count=40, 
 
 def test_it_is_full_while_no_line_has_room_for_what_may_come(batcher):
     assert not batcher.is_full
-    batcher.add("g", job(1, "single"), now=0.0)
-    batcher.add("g", job(2, kind=Kind.ROWS), now=0.0)
+    batcher.add("g", [job(1, "single")], now=0.0)
+    batcher.add("g", [job(2, kind=Kind.ROWS)], now=0.0)
     assert batcher.is_full
-    batcher.add("g", job(3), now=0.0)
+    batcher.add("g", [job(3)], now=0.0)
     assert not batcher.is_full
-    batcher.add("g", job(4), now=0.0)
-    batcher.add("g", job(5), now=0.0)
+    batcher.add("g", [job(4)], now=0.0)
+    batcher.add("g", [job(5)], now=0.0)
     assert batcher.is_full
     while batcher.next_batch(now=0.0) is not None:
         pass

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from zeropool.shared.errors import UnusableOutput
 from zeropool.workers.failures import MESSAGE_LIMIT
-from zeropool.workers.output import MAX_DEPTH, encode_plain, encode_prediction
+from zeropool.workers.output import MAX_DEPTH, encode_each, encode_plain, encode_prediction
 
 
 class Species(str, enum.Enum):  # noqa: UP042  # the form that models have
@@ -228,12 +228,18 @@ def test_what_is_encoded_together_is_what_is_encoded_one_by_one(values):
     together = encode_plain(values)
     if together is not None:
         assert together == b"".join(map(encode_prediction, values))
+    each = encode_each(values)
+    assert (each is None) == (together is None)
+    if each is not None:
+        assert each == list(map(encode_prediction, values))
 
 
 @pytest.mark.parametrize("odd", [2**64, "\ud800", {1: 2}, {"a": 2**64}, {"a": {1}}, (1,), None])
 def test_one_odd_prediction_makes_each_one_looked_at(odd):
     found = encode_plain([{"a": "b"}, odd])
     assert found == (b"\x81\xa1a\xa1b\xc0" if odd is None else None)
+    each = encode_each([{"a": "b"}, odd])
+    assert each == ([b"\x81\xa1a\xa1b", b"\xc0"] if odd is None else None)
 
 
 @pytest.mark.parametrize(

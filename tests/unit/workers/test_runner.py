@@ -152,6 +152,30 @@ def test_a_model_that_wants_to_exit_fails_one_call(run):
     assert unpacked(results[2].body)[2] == ["fine"]
 
 
+def test_calls_are_answered_in_their_order_after_those_that_are_wrong(models):
+    runner = Runner(list(models.values()), MessageIds(0))
+    jobs = [call(job_id, *args) for job_id, args in enumerate([(1,), (), (2,), (1, 2), (3,)])]
+
+    results = runner.run(Batch("echo", "g", jobs, [call(9, 1)]))
+
+    assert [result.job_id for result in results] == [9, 1, 3, 0, 2, 4]
+    assert [unpacked(result.body)[2] for result in results[3:]] == [[1], [2], [3]]
+
+
+def test_calls_that_are_all_right_are_answered_in_their_order_each_under_its_own_id(models):
+    runner = Runner(list(models.values()), MessageIds(0))
+    jobs = [call(n, n / 2, reply_to=f"caller {n}") for n in range(70)]
+
+    results = runner.run(Batch("echo", "g", jobs, []))
+
+    assert [result.job_id for result in results] == list(range(70))
+    for n, result in enumerate(results):
+        header, name, args = unpacked(result.body)
+        assert (result.attempt, result.outcome, name, args) == (1, Outcome.OK, "OK", [n / 2])
+        assert header["response_to"] == f"caller {n}"
+        assert (result.items, result.errors) == ([], [])
+
+
 def test_a_v1_caller_gets_one_text_for_an_error(run):
     _, event, args = unpacked(run(call(1, "fail", model="raising", version=1))[1].body)
 

@@ -18,7 +18,12 @@ from zeropool.workers.failures import MESSAGE_LIMIT
 from zeropool.workers.json_schemas import json_schema_kind
 from zeropool.workers.schema_kind import DIALECT
 from zeropool.workers.schema_objects import schema_object_kind
-from zeropool.workers.validation import MAX_ROWS, CompiledSchema, compile_schema
+from zeropool.workers.validation import (
+    MAX_JOINED_BYTES,
+    MAX_ROWS,
+    CompiledSchema,
+    compile_schema,
+)
 
 METHOD = "iris_model_predict"
 FLOWER = {"petal_length": 1.4, "petal_width": 0.2}
@@ -316,6 +321,45 @@ def test_good_rows_are_decoded_as_single_calls_are(schema):
     assert rows == [accept(schema, FLOWER)] * 2
 
 
+@pytest.mark.parametrize("schema", [FLOWER_OBJECT, FlowerStruct, FLOWER_JSON])
+def test_good_calls_that_come_together_are_decoded_as_single_ones_are(schema):
+    compiled = compile_schema(schema, "here")
+    calls = [packed([FLOWER | {"petal_width": float(number)}]) for number in range(20)]
+    rows = compiled.decode_calls(calls)
+    assert rows == [compiled.decode_call(args, METHOD) for args in calls]
+    assert len(set(map(id, rows))) == len(calls)
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        [],
+        [packed([FLOWER])],
+        [packed([FLOWER]), packed([{"petal_width": "x"}]), packed([FLOWER])],
+        [packed([FLOWER]), packed([])],
+        [packed([FLOWER]), packed([FLOWER, FLOWER])],
+        [packed([FLOWER]), packed(FLOWER)],
+        [packed([FLOWER]), b"", packed([FLOWER])],
+        [packed([FLOWER]), packed([FLOWER])[:-1]],
+        [packed([FLOWER]), packed([FLOWER]) + b"\xc0"],
+    ],
+)
+def test_calls_of_which_one_is_alone_or_wrong_are_looked_at_one_by_one(calls):
+    assert compile_schema(FLOWER_JSON, "here").decode_calls(calls) is None
+
+
+def test_large_calls_are_not_copied_to_be_decoded_together():
+    calls = [packed(["x" * (MAX_JOINED_BYTES // 2)]), packed(["y"])]
+    compiled = compile_schema({"type": "string"}, "here")
+    assert compiled.decode_calls(calls) is not None
+    assert compiled.decode_calls([*calls, calls[0]]) is None
+
+
+def test_calls_of_a_schema_without_a_type_are_looked_at_one_by_one():
+    compiled = compile_schema(lib.Schema({"x": lib.Use(int)}), "here")
+    assert compiled.decode_calls([packed([{"x": "1"}])] * 2) is None
+
+
 @pytest.mark.parametrize("schema", FLOWER_SCHEMAS, ids=KIND_NAMES)
 def test_a_bad_row_does_not_spoil_the_others(schema):
     rows = compile_schema(schema, "here").decode_rows(
@@ -499,6 +543,8 @@ def check_agreement(kind, data):
     assert is_same(fast, slow)
     (row,) = CompiledSchema(kind).decode_rows(args)
     assert is_same(str(row) if isinstance(row, InvalidInput) else row, slow)
+    for call in CompiledSchema(kind).decode_calls([args, args]) or ():
+        assert is_same(call, slow)
 
 
 @pytest.mark.parametrize(

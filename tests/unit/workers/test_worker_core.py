@@ -9,7 +9,7 @@ from zeropool.shared import jobs
 from zeropool.shared.jobs import BEAT_INTERVAL_S, FORGOTTEN_AFTER_S, Kind, Outcome, Result
 from zeropool.workers.commands import Note
 from zeropool.workers.core import UNHEARD_AFTER_TRIES
-from zeropool.workers.outbox import MAX_KEPT_BYTES
+from zeropool.workers.outbox import MAX_KEPT_BYTES, MAX_MESSAGE_BYTES
 from zeropool.workers.registration import ANSWER_WAIT_S, WAIT_AGAIN_S
 from zeropool.workers.wear import Wear
 
@@ -199,6 +199,28 @@ def test_rows_that_expired_do_not_count_as_run(welcomed):
 
     assert [each.job_id for each in batch.expired] == [1]
     assert welcomed.said()[0].rows == 1
+
+
+@pytest.mark.parametrize("first_bytes", [1, MAX_MESSAGE_BYTES // 2])
+def test_large_results_leave_in_several_messages_and_the_batch_is_told_of_once(
+    welcomed, first_bytes
+):
+    sizes_bytes = [first_bytes, *[MAX_MESSAGE_BYTES // 2] * 3]
+    results = [
+        Result(job_id, 1, Outcome.OK, bytes(size_bytes))
+        for job_id, size_bytes in enumerate(sizes_bytes)
+    ]
+    welcomed.is_given(*(job(job_id) for job_id in range(4)))
+    batch = welcomed.core.next_batch(START)
+
+    welcomed.core.finished(batch, results, started_at=START, ended_at=START + 1.0)
+
+    said = welcomed.said()
+    assert [[result.job_id for result in each.results] for each in said] == [[0, 1], [2, 3]]
+    assert [(each.rows, each.busy_s, each.number) for each in said] == [
+        (4, 1.0, 1),
+        (0, 0.0, 2),
+    ]
 
 
 def test_results_for_a_gateway_that_was_replaced_are_dropped(welcomed):
