@@ -34,9 +34,6 @@ _ROWS: Final = Kind.ROWS
 #: than the rest of a result does.
 _OK: Final = cast("Outcome", int(Outcome.OK))
 _ERROR: Final = Outcome.ERROR
-#: Shared, as no result is ever changed.
-_NO_ITEMS: Final[list[bytes]] = []
-_NO_ERRORS: Final[list[RowError]] = []
 _PREDICT: Final = "predict"
 _PREDICT_COLUMNS: Final = "predict_columns"
 _NOT_THE_MODELS_FAULT: Final = (CallerError, CapacityError)
@@ -115,7 +112,7 @@ class Runner:
         for at in range(len(values)):
             job = jobs[at]
             body = wire.encode_ok(ids(), job.reply_to, values[at])
-            results.append(result(job.job_id, job.attempt, _OK, body, _NO_ITEMS, _NO_ERRORS))
+            results.append(result(job.job_id, job.attempt, _OK, body))
 
     def _answered(self, job: Job, prediction: object, method: str) -> Result:
         value = _encoded(prediction)

@@ -34,6 +34,20 @@ def took_s(ask, *arguments, **header) -> tuple[float, object]:
     return time.monotonic() - started_at, answer
 
 
+# Size
+
+
+def test_replies_that_are_large_together_arrive_and_cost_no_worker(serve):
+    service = serve(ECHO, workers=1).ready()
+    before = ready_pids(service)
+    rows = [bytes([number]) * MIB for number in range(24)]
+    with RawDealer(service.endpoint) as dealer:
+        channels = [dealer.request("echo_predict", row) for row in rows]
+        answers = [dealer.receive(channel) for channel in channels]
+    assert answers == [("OK", [row]) for row in rows]
+    assert ready_pids(service) == before
+
+
 # Time
 
 

@@ -3,7 +3,15 @@
 import msgpack
 import pytest
 
-from zeropool.shared.jobs import Job, Kind, Outcome, RowError
+from zeropool.shared.jobs import (
+    Job,
+    Kind,
+    Outcome,
+    Results,
+    RowError,
+    decode_from_worker,
+    encode,
+)
 from zeropool.shared.wire.event import MessageIds
 from zeropool.workers.batcher import Batch
 from zeropool.workers.models import load_model
@@ -64,6 +72,9 @@ def run(models):
     def run_batch(*jobs, expired=()):
         model = (*jobs, *expired)[0].model
         results = runner.run(Batch(model, "g", list(jobs), list(expired)))
+        # Of the very types that the gateway hears: compiled code takes no others.
+        heard = decode_from_worker(encode(Results("w", "g", results)))
+        assert heard.results == results
         by_id = {result.job_id: result for result in results}
         assert len(by_id) == len(results) == len(jobs) + len(expired)
         return by_id
@@ -173,7 +184,7 @@ def test_calls_that_are_all_right_are_answered_in_their_order_each_under_its_own
         header, name, args = unpacked(result.body)
         assert (result.attempt, result.outcome, name, args) == (1, Outcome.OK, "OK", [n / 2])
         assert header["response_to"] == f"caller {n}"
-        assert (result.items, result.errors) == ([], [])
+        assert (result.items, result.errors) == ((), ())
 
 
 def test_a_v1_caller_gets_one_text_for_an_error(run):
