@@ -12,13 +12,13 @@ from __future__ import annotations
 import enum
 import sys
 from collections.abc import Callable
-from itertools import chain
 from typing import Any
 
 import msgspec
 
 from zeropool.shared.errors import UnusableOutput
 from zeropool.workers.failures import bounded, encodable, message_of
+from zeropool.workers.plain import SCALARS, are_plain, is_plain
 
 #: Deepest nesting of a prediction: three Python frames a level must fit into the default recursion
 #: limit of 1,000. The unpackers of clients stop at 512 or 1,024 levels.
@@ -37,9 +37,6 @@ INT_MIN = -(2**63)
 INT_MAX = 2**64 - 1
 
 _ENCODER = msgspec.msgpack.Encoder()
-_SCALARS = frozenset({float, int, str, bool, type(None), bytes})
-_TEXT = frozenset({str})
-_MAPS = {dict}
 
 
 class _Refusal(Exception):  # noqa: N818  # turned into UnusableOutput where the whole place is known
@@ -56,7 +53,7 @@ def encode_prediction(value: object) -> bytes:
     Raises `UnusableOutput` with place and type: ``can not serialize 'set' object at $.species``.
     """
     try:
-        if _is_plain(value, MAX_DEPTH):
+        if is_plain(value, MAX_DEPTH):
             return _ENCODER.encode(value)
     except (OverflowError, TypeError, UnicodeEncodeError, RecursionError):
         # Told with its place below; or a number of an odd class among floats, which has a form.
@@ -79,7 +76,7 @@ def encode_plain(values: list[object]) -> bytes | None:
     None where not all of them are plain data: then `encode_prediction` has to look at each.
     """
     try:
-        if not _are_plain(values):
+        if not are_plain(values, MAX_DEPTH):
             return None
         return _ENCODER.encode(values)[_array_header_bytes(len(values)) :]
     except (Exception, SystemExit):  # noqa: BLE001  # a key may raise anything; told with its place
@@ -90,51 +87,9 @@ def encode_each(values: list[object]) -> list[bytes] | None:
     """Return the MessagePack of each of many predictions; None as from `encode_plain`."""
     encode = _ENCODER.encode
     try:
-        return [encode(value) for value in values] if _are_plain(values) else None
+        return [encode(value) for value in values] if are_plain(values, MAX_DEPTH) else None
     except (Exception, SystemExit):  # noqa: BLE001  # as above
         return None
-
-
-def _are_plain(values: list[Any]) -> bool:
-    # Maps of scalars, as most models give: a tenth of the cost of a look at each.
-    if not values or (type(values[0]) is dict and _are_records(values)):
-        return True
-    kinds = set(map(type, values))
-    if _SCALARS.issuperset(kinds) or (kinds == _MAPS and _are_maps_of_scalars(values)):
-        return True
-    return all(_is_plain(value, MAX_DEPTH) for value in values)
-
-
-def _are_records(values: list[Any]) -> bool:
-    """Tell whether all are maps of scalars with the same keys, told by the first one's."""
-    keys = tuple(values[0])
-    for key in keys:
-        if type(key) is not str:
-            return False
-    # Plain loops: what the functions of C take to begin is as much as twenty predictions cost here.
-    for value in values:
-        if type(value) is not dict or len(value) != len(keys):
-            return False
-    # A key that only equals one of them is text all the same, as an enum's member may be, and is
-    # encoded as it; or it is of another type, such as a UserString, which the encoder refuses.
-    try:
-        for key in keys:
-            known = float
-            for value in values:
-                kind = type(value[key])
-                if kind is not known:
-                    if kind not in _SCALARS:
-                        return False
-                    known = kind
-    except KeyError:
-        return False
-    return True
-
-
-def _are_maps_of_scalars(values: list[dict[Any, Any]]) -> bool:
-    if not _TEXT.issuperset(map(type, chain.from_iterable(values))):
-        return False
-    return _SCALARS.issuperset(map(type, chain.from_iterable(map(dict.values, values))))
 
 
 def _array_header_bytes(count: int) -> int:
@@ -144,42 +99,12 @@ def _array_header_bytes(count: int) -> int:
     return 3 if count <= MAX_ARRAY_16 else 5
 
 
-def _is_plain(value: Any, depth: int) -> bool:  # noqa: ANN401  # whatever the model returned
-    """Tell whether the encoder can be trusted with this: only Python's own types, text keys."""
-    kind = type(value)
-    if kind is dict and _TEXT.issuperset(map(type, value)):
-        children = value.values()
-    elif kind is list:
-        if value and type(value[0]) is float and _are_numbers(value):
-            return True
-        children = value
-    else:
-        return kind in _SCALARS
-    if _SCALARS.issuperset(map(type, children)):
-        return True
-    if depth == 1:
-        return False
-    for child in children:  # noqa: SIM110  # a generator would double the depth of the stack
-        if not _is_plain(child, depth - 1):
-            return False
-    return True
-
-
-def _are_numbers(value: list[Any]) -> bool:
-    """Tell whether a list holds ints and floats only, four times as fast as a look at each type."""
-    try:
-        msgspec.convert(value, list[float])
-    except (msgspec.ValidationError, OverflowError):
-        return False
-    return True
-
-
 def _normalised(value: Any, depth: int) -> Any:  # noqa: ANN401  # whatever the model returned
     """Return the value in Python's own types, or raise `_Refusal`."""
     if depth == 0:
         raise _Refusal(f"can not serialize more than {MAX_DEPTH} levels (is it a cycle?)")
     kind = type(value)
-    if kind in _SCALARS:
+    if kind in SCALARS:
         return _scalar(value)
     if kind is dict:
         return _mapping(value, depth)
@@ -188,7 +113,7 @@ def _normalised(value: Any, depth: int) -> Any:  # noqa: ANN401  # whatever the 
     return _converted(value, depth)
 
 
-def _scalar(value: Any) -> Any:  # noqa: ANN401  # one of _SCALARS
+def _scalar(value: Any) -> Any:  # noqa: ANN401  # one of SCALARS
     if type(value) is int and not INT_MIN <= value <= INT_MAX:
         raise _Refusal(f"can not serialize an integer of {value.bit_length()} bits")
     if type(value) is str and not value.isascii():
