@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
 from gateway_world import batch, model_info, open_channel, result_of, returned, unary, worker
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -99,12 +100,16 @@ class DispatcherMachine(RuleBasedStateMachine):
         for job_ids in self.dispatcher.take_cancellations().values():
             for job_id in job_ids:
                 held = self.held.get(job_id)
-                if held is not None and not held.call.is_over:
-                    # Taken back: the attempt is over.
+                if held is not None and self.is_taken_back(held):
                     del self.held[job_id]
         for worker_id, given in self.dispatcher.dispatch(self.now).items():
             for job in given:
                 self.sent(worker_id, job)
+
+    def is_taken_back(self, held):
+        """A job was cancelled: because its attempt is over, or only its call is."""
+        job_ids = self.dispatcher.ledger.jobs_of(held.owner, len(self.attempts))
+        return not held.call.is_over or held.job.job_id not in job_ids
 
     def sent(self, owner, job):
         assert job.job_id not in self.held, "one task, two workers"
@@ -239,3 +244,33 @@ DispatcherMachine.TestCase.settings = settings(
     max_examples=150, stateful_step_count=40, derandomize=True, deadline=None, database=None
 )
 test_every_task_has_one_owner_and_every_call_one_end = DispatcherMachine.TestCase
+
+
+@pytest.fixture
+def overdue_batch():
+    """A batch whose time is about to be over, while a worker has two of its tasks."""
+    machine = DispatcherMachine()
+    machine.worker_comes()
+    machine.call_batch(count=5, model="double")
+    machine.dispatch()
+    machine.worker_answers(make=result_of, pick=0)
+    machine.dispatch()
+    yield machine
+    machine.the_books_agree()
+    machine.teardown()
+
+
+def test_what_was_taken_back_of_a_call_that_is_over_is_no_company(overdue_batch):
+    overdue_batch.worker_comes()
+    overdue_batch.time_passes(span_s=60.0)
+    overdue_batch.call(model="double", value=0)
+    overdue_batch.worker_dies(pick=1)
+    overdue_batch.worker_answers(make=result_of, pick=0)
+    overdue_batch.dispatch()
+    assert [held.owner for held in overdue_batch.held.values()] == ["w1"]
+
+
+def test_what_was_taken_back_of_a_call_that_is_over_is_nobodys(overdue_batch):
+    overdue_batch.time_passes(span_s=60.0)
+    overdue_batch.result_of_another_attempt(attempt=-1, pick=1)
+    assert len(overdue_batch.held) == 1
