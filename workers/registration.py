@@ -35,6 +35,8 @@ class Registration:
         self.answer_until = -math.inf
         self._wait_again_at = -math.inf
         self._act_at = now
+        #: Of which the gateway was not told yet.
+        self._has_new_connection = False
         self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
 
     def __repr__(self) -> str:
@@ -59,6 +61,7 @@ class Registration:
         """The connection came up, perhaps again: whoever is there may not know us."""
         self._backoff.reset()
         self._act_at = now
+        self._has_new_connection = True
         self._wait_for_answer(now)
 
     def disconnected(self) -> None:
@@ -91,8 +94,12 @@ class Registration:
         return replaced
 
     def heard(self, gateway: str, now: float) -> None:
-        """The gateway said something."""
-        if self.is_welcomed and gateway == self.gateway:
+        """The gateway said something.
+
+        It has to be told of a new connection all the same: what went over the last one is sent
+        again when it answers.
+        """
+        if self.is_welcomed and gateway == self.gateway and not self._has_new_connection:
             self._act_at = now + FORGOTTEN_AFTER_S
 
     def next_deadline(self) -> float:
@@ -104,6 +111,7 @@ class Registration:
         if now < self._act_at:
             return False
         self._act_at = now + self._backoff.next_s()
+        self._has_new_connection = False
         self.serial += 1
         self._wait_for_answer(now)
         return True

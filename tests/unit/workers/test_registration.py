@@ -100,6 +100,14 @@ def test_a_connection_that_came_up_again_registers_at_once(registration):
     assert registration.gateway == "g1"
 
 
+def test_a_word_on_the_old_way_does_not_put_off_what_a_new_connection_is_told(registration):
+    registration.must_register(now=10.0)
+    registration.welcomed("g1", now=10.1)
+    registration.connected(now=11.0)
+    registration.heard("g1", now=11.2)
+    assert registration.must_register(now=11.2)
+
+
 def test_the_incarnation_that_is_replaced_is_told(registration):
     registration.welcomed("g1", now=10.0)
 
