@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from zeropool.shared.errors import ProtocolError
-from zeropool.shared.wire.event import DECODE_ERRORS
+from zeropool.shared.wire.event import DECODE_ERRORS, REPLY_HEAD, REPLY_VERSION
 
 _decode: Final = msgspec.msgpack.decode
 _UNSET: Final = msgspec.UNSET
@@ -21,15 +21,15 @@ _UNSET: Final = msgspec.UNSET
 #: nobody does, a value takes many times as much memory as its bytes.
 MAX_SHORT_BYTES: Final = 4096
 #: Up to the server's own id, a bin of 16 bytes as any of ours.
-_HEAD: Final = b"\x93\x83\xaamessage_id\xc4\x10"
+_HEAD: Final = REPLY_HEAD + b"\xc4\x10"
 #: From there to the id of the call, which is such a bin, too.
-_BETWEEN: Final = b"\xa1v\x03\xabresponse_to"
-_BETWEEN_AT: Final = 31
+_BETWEEN: Final = REPLY_VERSION
+_BETWEEN_AT: Final = len(_HEAD) + 16
 _ID_BYTES: Final = 18
 #: The name, and the head of an argument array that holds nothing but the value.
 _OK: Final = b"\xa2OK\x91"
-ARGS_AT: Final = 67
-_VALUE_AT: Final = 68
+_VALUE_AT: Final = _BETWEEN_AT + len(_BETWEEN) + _ID_BYTES + len(_OK)
+ARGS_AT: Final = _VALUE_AT - 1
 
 
 def usual_id(payload: bytes) -> bytes:

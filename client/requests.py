@@ -9,20 +9,23 @@ from typing import Final
 
 import msgspec
 
+from zeropool.shared.wire.event import (
+    DEADLINE_HEAD,
+    DEADLINE_VERSION,
+    REQUEST_HEAD,
+    REQUEST_VERSION,
+)
 from zeropool.shared.wire.zmtp import message_head
 
 _encode: Final = msgspec.msgpack.encode
 #: Said of a request that does not tell how much time there is.
 UNTOLD_S: Final = -1.0
-_HEAD: Final = b"\x93\x82\xaamessage_id"
-_VERSION: Final = b"\xa1v\x03"
-_DEADLINE_HEAD: Final = b"\x93\x83\xaamessage_id"
-_DEADLINE_VERSION: Final = b"\xa1v\x03\xa9timeout_s"
-_HEAD_BYTES: Final = len(_HEAD)
+#: Of either request.
+_HEAD_BYTES: Final = len(REQUEST_HEAD)
 _MAX_SHORT: Final = 255
 #: Up to the id, by the size of the whole request.
-_SHORT: Final = [message_head(size) + _HEAD for size in range(_MAX_SHORT + 1)]
-_DEADLINE_SHORT: Final = [message_head(size) + _DEADLINE_HEAD for size in range(_MAX_SHORT + 1)]
+_SHORT: Final = [message_head(size) + REQUEST_HEAD for size in range(_MAX_SHORT + 1)]
+_DEADLINE_SHORT: Final = [message_head(size) + DEADLINE_HEAD for size in range(_MAX_SHORT + 1)]
 
 
 class Requests:
@@ -35,7 +38,7 @@ class Requests:
         self._name = _encode("")
         self._timeout_s = UNTOLD_S
         #: What stands between the id and the arguments.
-        self._between = _VERSION + self._name
+        self._between = REQUEST_VERSION + self._name
 
     def message(self, channel_id: bytes, method: str, args: bytes, timeout_s: float) -> bytes:
         """A request as a message of two frames; ``args`` are packed, ``timeout_s`` may be UNTOLD_S.
@@ -50,7 +53,7 @@ class Requests:
         if size <= _MAX_SHORT:
             heads = _SHORT if timeout_s < 0.0 else _DEADLINE_SHORT
             return heads[size] + channel_id + between + args
-        head = _HEAD if timeout_s < 0.0 else _DEADLINE_HEAD
+        head = REQUEST_HEAD if timeout_s < 0.0 else DEADLINE_HEAD
         return b"".join((message_head(size), head, channel_id, between, args))
 
     def _prepare(self, method: str, timeout_s: float) -> None:
@@ -58,7 +61,7 @@ class Requests:
             self._name = _encode(method)
             self._method = method
         if timeout_s < 0.0:
-            self._between = _VERSION + self._name
+            self._between = REQUEST_VERSION + self._name
         else:
-            self._between = _DEADLINE_VERSION + _encode(timeout_s) + self._name
+            self._between = DEADLINE_VERSION + _encode(timeout_s) + self._name
         self._timeout_s = timeout_s

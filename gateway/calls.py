@@ -178,6 +178,8 @@ class Call(abc.ABC):
         """
         self.is_over = True
         self._returned = None
+        for task in self.flying:
+            task.args = b""
         self._forget()
 
     def progress(self, now: float) -> None:
@@ -257,5 +259,3 @@ class Unary(Call):
 
     def _forget(self) -> None:
         self._args = None
-        if self._task is not None:
-            self._task.args = b""

@@ -129,10 +129,7 @@ class Ledger:
             raise RuntimeError(f"{self!r}: its owners have {ids}")
 
     def _add(self, task: Task) -> None:
-        owned = self._by_owner.get(task.owner)
-        if owned is None:
-            owned = self._by_owner[task.owner] = {}
-        owned[task.job_id] = task
+        self._by_owner.setdefault(task.owner, {})[task.job_id] = task
         self._count += 1
 
     def _remove(self, task: Task) -> None:

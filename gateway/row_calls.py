@@ -68,8 +68,6 @@ class _Rows(Call):
 
     def _forget(self) -> None:
         self._rows.discard()
-        for task in self._flying.values():
-            task.args = b""
 
     @abc.abstractmethod
     def _most_rows(self) -> int:

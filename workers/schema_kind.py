@@ -15,6 +15,7 @@ import msgspec
 
 from zeropool.shared.errors import InvalidInput
 from zeropool.workers.failures import bounded
+from zeropool.workers.plain import SCALARS
 
 #: The dialect in which every schema is published.
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -28,8 +29,6 @@ UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError, MemoryError)
 
 #: MessagePack bytes, in any form that msgspec reads.
 Packed: TypeAlias = bytes | memoryview | msgspec.Raw
-
-_SCALARS = frozenset({float, int, str, bool, type(None), bytes})
 
 
 class Inexact(Exception):  # noqa: N818  # an answer between our own functions, never shown
@@ -92,11 +91,11 @@ def _refuse_foreign(value: Any) -> None:  # noqa: ANN401  # any decoded value
         children = value.values()
     elif kind is list:
         children = value
-    elif kind in _SCALARS:
+    elif kind in SCALARS:
         return
     else:
         refuse_extension(TIMESTAMP_EXT, memoryview(b""))
-    if _SCALARS.issuperset(map(type, children)):
+    if SCALARS.issuperset(map(type, children)):
         return
     for child in children:
         _refuse_foreign(child)

@@ -241,12 +241,13 @@ _LAST_BYTE: Final = 0xFF
 _LAST_DIGITS: Final = [b"%02x" % number for number in range(_LAST_BYTE + 1)]
 
 
-_REPLY_HEAD: Final = b"\x93\x83\xaamessage_id"
-_REPLY_VERSION: Final = b"\xa1v\x03\xabresponse_to"
-_REQUEST_HEAD: Final = b"\x93\x82\xaamessage_id"
-_DEADLINE_REQUEST_HEAD: Final = b"\x93\x83\xaamessage_id"
-_REQUEST_VERSION: Final = b"\xa1v\x03"
-_DEADLINE_VERSION: Final = _REQUEST_VERSION + b"\xa9timeout_s"
+#: What stands before and behind the message id, in replies, requests, and requests with a deadline.
+REPLY_HEAD: Final = b"\x93\x83\xaamessage_id"
+REPLY_VERSION: Final = b"\xa1v\x03\xabresponse_to"
+REQUEST_HEAD: Final = b"\x93\x82\xaamessage_id"
+DEADLINE_HEAD: Final = b"\x93\x83\xaamessage_id"
+REQUEST_VERSION: Final = b"\xa1v\x03"
+DEADLINE_VERSION: Final = REQUEST_VERSION + b"\xa9timeout_s"
 _PACKED_NAMES: Final = {
     name: msgspec.msgpack.encode(name) for name in (HEARTBEAT, MORE, OK, ERR, STREAM, STREAM_DONE)
 }
@@ -257,9 +258,7 @@ _ONE: Final = b"\x91"
 
 def encode_reply(message_id: bytes, response_to: bytes, name: str, args: bytes) -> bytes:
     """Encode an event on the channel ``response_to``; ids and args are msgpack bytes."""
-    return b"".join(
-        (_REPLY_HEAD, message_id, _REPLY_VERSION, response_to, _PACKED_NAMES[name], args)
-    )
+    return b"".join((REPLY_HEAD, message_id, REPLY_VERSION, response_to, _PACKED_NAMES[name], args))
 
 
 def encode_ok(message_id: bytes, response_to: bytes, value: bytes) -> bytes:
@@ -305,8 +304,6 @@ def encode_request(
     packed = args if isinstance(args, bytes) else _encode(list(args))
     name_bytes = _encode(name)
     if timeout_s is None:
-        return b"".join((_REQUEST_HEAD, message_id, _REQUEST_VERSION, name_bytes, packed))
+        return b"".join((REQUEST_HEAD, message_id, REQUEST_VERSION, name_bytes, packed))
     deadline = _encode(timeout_s)
-    return b"".join(
-        (_DEADLINE_REQUEST_HEAD, message_id, _DEADLINE_VERSION, deadline, name_bytes, packed)
-    )
+    return b"".join((DEADLINE_HEAD, message_id, DEADLINE_VERSION, deadline, name_bytes, packed))

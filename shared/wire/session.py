@@ -327,10 +327,7 @@ class Session:
 
     def _add(self, route: Route, channel_id: bytes, version: int, now: float) -> Channel:
         channel = Channel(route, channel_id, version, Pulse(now), now + self._beat_interval_s)
-        channels = self._channels.get(route)
-        if channels is None:
-            channels = self._channels[route] = {}
-        channels[channel_id] = channel
+        self._channels.setdefault(route, {})[channel_id] = channel
         self._beats.add(channel)
         return channel
 

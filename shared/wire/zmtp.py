@@ -70,10 +70,7 @@ def message_head(size_bytes: int) -> bytes:
 
 def frame_message(payload: bytes) -> bytes:
     """A message of two frames: the empty delimiter and ``payload``."""
-    size = len(payload)
-    if size <= _MAX_SHORT:
-        return _SHORT_HEADS[size] + payload
-    return b"".join((message_head(size), payload))
+    return message_head(len(payload)) + payload
 
 
 def frame_head(size_bytes: int, flags: int = 0) -> bytes:
