@@ -26,6 +26,12 @@ CONNECT_TIMEOUT_S: Final = 5.0
 #: Jobs of a dead worker that its line in the log names.
 MAX_JOBS_TOLD: Final = 20
 
+# Bound once: to look a name up in another module takes as long as a small step.
+_JOBS: Final = jobs.Jobs
+_RESULTS: Final = jobs.Results
+_decode: Final = jobs.decode_from_worker
+_encode: Final = jobs.encode
+
 
 class Pool:
     """All workers of one gateway, as far as messages to and from them go."""
@@ -64,14 +70,14 @@ class Pool:
     def message(self, frame: bytes, now: float) -> None:
         """Take a frame from the worker port."""
         try:
-            message = jobs.decode_from_worker(frame)
+            message = _decode(frame)
         except ProtocolError:
             self._dropped["worker_malformed"] += 1
             return
         worker = self._fleet.get(message.worker)
         if worker is not None:
             worker.heard_at = now
-        if type(message) is jobs.Results:
+        if type(message) is _RESULTS:
             self._results(message, worker, now)
         elif type(message) is jobs.Register:
             self._register(message, len(frame), now)
@@ -241,7 +247,7 @@ class Pool:
                 commands.append(Tell(worker_id, frame))
         for worker_id, batch in self._dispatcher.dispatch(now).items():
             seen = self._fleet.seen_of(worker_id)
-            frame = jobs.encode(jobs.Jobs(self._incarnation, batch, seen))
+            frame = _encode(_JOBS(self._incarnation, batch, seen))
             commands.append(Tell(worker_id, frame))
         return commands
 

@@ -36,7 +36,8 @@ WORKER_PING_INTERVAL_S: Final = 0.5
 WORKER_PINGS: Final = 4
 
 _READABLE: Final = select.EPOLLIN
-_BOTH: Final = select.EPOLLIN | select.EPOLLOUT
+_WRITABLE: Final = select.EPOLLOUT
+_BOTH: Final = _READABLE | _WRITABLE
 
 
 def largest_frame_bytes(max_reply_bytes: int) -> int:
@@ -252,9 +253,9 @@ class WorkerPort(PullPort):
             if worker_id is None:
                 continue
             link = self._links[worker_id]
-            if events & ~select.EPOLLOUT:
+            if events & ~_WRITABLE:
                 self._hear_link(worker_id, link, now)
-            if events & select.EPOLLOUT and link.is_open:
+            if events & _WRITABLE and link.is_open:
                 self._send_on(worker_id, link)
 
     def _hear_link(self, worker_id: str, link: Push, now: float) -> None:

@@ -12,9 +12,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from typing import Final
 
 #: A timer of 0 would be off.
-SHORTEST_S = 0.001
+SHORTEST_S: Final = 0.001
+# Bound once: both are set for each batch.
+_setitimer: Final = signal.setitimer
+_REAL: Final = signal.ITIMER_REAL
 
 
 class Alarm:
@@ -31,14 +35,14 @@ class Alarm:
 
     def arm(self, limit_s: float) -> None:
         """What begins now may take so long."""
-        signal.setitimer(signal.ITIMER_REAL, limit_s)
+        _setitimer(_REAL, limit_s)
         # Looked at after the timer is set: a signal's handler may cut the time at any moment.
         if self._cut_at != math.inf:
             self._shorten()
 
     def disarm(self) -> None:
         """It has ended in time."""
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        _setitimer(_REAL, 0.0)
 
     def cut(self, within_s: float) -> None:
         """What runs, and all that follows, has to end so soon. May be called by a handler."""
@@ -46,7 +50,7 @@ class Alarm:
         self._shorten()
 
     def _shorten(self) -> None:
-        left_s, _ = signal.getitimer(signal.ITIMER_REAL)
+        left_s, _ = signal.getitimer(_REAL)
         if left_s:
             until_cut_s = max(self._cut_at - self._clock(), SHORTEST_S)
-            signal.setitimer(signal.ITIMER_REAL, min(left_s, until_cut_s))
+            _setitimer(_REAL, min(left_s, until_cut_s))

@@ -168,6 +168,8 @@ class Batcher:
         self._limits = limits
         #: Those in which nothing waits are kept for what comes next, until their gateway is gone.
         self._lines: dict[_LineKey, _Line] = {}
+        #: The one of the last job that came, as the next one is for it as a rule.
+        self._last: _Line | None = None
         #: How many jobs have come.
         self._order = 0
 
@@ -210,6 +212,18 @@ class Batcher:
         return foreign
 
     def _line(self, model: str, gateway: str, *, is_call: bool) -> _Line | None:
+        line = self._last
+        if (
+            line is not None
+            and line.is_call == is_call
+            and line.model == model
+            and line.gateway == gateway
+        ):
+            return line
+        line = self._last = self._find_line(model, gateway, is_call=is_call)
+        return line
+
+    def _find_line(self, model: str, gateway: str, *, is_call: bool) -> _Line | None:
         key = (model, gateway, is_call)
         line = self._lines.get(key)
         if line is None and model in self._limits:
@@ -243,6 +257,7 @@ class Batcher:
         """Remove all jobs of a gateway that is gone."""
         removed = self._remove(gateway, lambda _: True)
         self._lines = {key: line for key, line in self._lines.items() if line.gateway != gateway}
+        self._last = None
         return removed
 
     def empty(self) -> dict[str, list[Job]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgpack
 
 from zeropool.shared.wire.event import DECODE_ERRORS
-from zeropool.workers.schema_kind import Packed
+from zeropool.workers.reading import Packed
 
 #: Most maps and arrays in the data of one call, or in the rows that come together. A map of one
 #: entry takes 0.2 kB here and 0.9 kB more in jsonschema-rs: about 0.3 GB at the worst.

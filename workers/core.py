@@ -27,6 +27,13 @@ CREDIT_BATCHES: Final = 2
 #: About five seconds of registering without an answer are worth a line in the log.
 UNHEARD_AFTER_TRIES: Final = 7
 
+# Bound once: to look a name up in another module takes as long as a small step.
+_JOBS: Final = jobs.Jobs
+_RESULTS: Final = jobs.Results
+_WELCOME: Final = jobs.Welcome
+_decode: Final = jobs.decode_from_gateway
+_encode: Final = jobs.encode
+
 
 class Identity:
     """Who this incarnation of a worker is, and where it takes jobs."""
@@ -115,7 +122,7 @@ class WorkerCore:
     def message(self, frame: bytes, now: float) -> None:
         """Take a frame from the socket for jobs."""
         try:
-            message = jobs.decode_from_gateway(frame)
+            message = _decode(frame)
         except ProtocolError as error:
             self._log(Note.MALFORMED, reason=error)
             return
@@ -123,7 +130,7 @@ class WorkerCore:
         if link is None:
             return
         link.registration.heard(message.gateway, now)
-        if type(message) is jobs.Jobs:
+        if type(message) is _JOBS:
             link.outbox.seen(message.seen)
             self._take_jobs(link, message, now)
         elif type(message) is jobs.GatewayBeat:
@@ -138,7 +145,7 @@ class WorkerCore:
 
     def _link_of(self, message: jobs.FromGateway) -> _Link | None:
         """The link that a message belongs to; None for what another incarnation says."""
-        if type(message) is not jobs.Welcome:
+        if type(message) is not _WELCOME:
             return self._link_to(message.gateway)
         if not 0 <= message.link < len(self._links):
             return None
@@ -233,7 +240,8 @@ class WorkerCore:
             deadline = min(deadline, link.registration.next_deadline())
         if self.is_ending:
             return deadline
-        return min(deadline, max(self.batcher.next_deadline(), self._rest_until), self._beat_at)
+        deadline = min(deadline, self._beat_at)
+        return min(deadline, max(self.batcher.next_deadline(), self._rest_until))
 
     def tick(self, now: float) -> None:
         """Do what is due by now."""
@@ -354,10 +362,8 @@ class WorkerCore:
         self, link: _Link, results: list[jobs.Result], model: str, rows: int, busy_s: float
     ) -> bytes:
         number = link.outbox.last + 1
-        return jobs.encode(
-            jobs.Results(
-                self.identity.worker_id, link.gateway, results, model, rows, busy_s, number
-            )
+        return _encode(
+            _RESULTS(self.identity.worker_id, link.gateway, results, model, rows, busy_s, number)
         )
 
     def _send_numbered(self, link: _Link, frame: bytes) -> None:
@@ -365,7 +371,7 @@ class WorkerCore:
         self._commands.append(Send(link.number, frame))
 
     def _send(self, link: _Link, message: jobs.FromWorker) -> None:
-        self._commands.append(Send(link.number, jobs.encode(message)))
+        self._commands.append(Send(link.number, _encode(message)))
 
     def _log(self, note: Note, **fields: object) -> None:
         self._commands.append(Log(note, fields))

@@ -85,8 +85,9 @@ class JobPort(PullPort):
 
     def was_away(self, for_s: float) -> None:
         """Nobody looked for so long: whoever waited for us in a handshake did not dawdle."""
-        for caller in self._strangers.values():
-            caller.silent_until += for_s
+        if self._strangers:
+            for caller in self._strangers.values():
+                caller.silent_until += for_s
 
     def _pass_on(self, caller: Caller, payloads: list[bytes], now: float) -> None:  # noqa: ARG002
         """Messages have come. Each is one frame; empty ones before it do no harm."""

@@ -15,15 +15,8 @@ import jsonschema_rs
 import msgspec
 
 from zeropool.workers.number_places import NumberPlaces
-from zeropool.workers.schema_kind import (
-    Inexact,
-    SchemaKind,
-    invalid,
-    portable,
-    read_plain,
-    record_type,
-    union_type,
-)
+from zeropool.workers.reading import invalid, read_plain
+from zeropool.workers.schema_kind import Inexact, SchemaKind, portable, record_type, union_type
 
 #: Keywords that constrain nothing.
 ANNOTATIONS = frozenset(

@@ -45,8 +45,10 @@ MAX_WAIT_S: Final = 0.25
 FAREWELL_S: Final = 0.25
 
 _READABLE: Final = select.EPOLLIN
-_BOTH: Final = select.EPOLLIN | select.EPOLLOUT
+_WRITABLE: Final = select.EPOLLOUT
+_BOTH: Final = _READABLE | _WRITABLE
 _EVENTFD_BYTES: Final = 8
+_NEVER: Final = math.inf
 
 
 class GatewayLink:
@@ -121,9 +123,9 @@ class GatewayLinks:
                     os.read(fd, _EVENTFD_BYTES)
                 continue
             push = link.push
-            if push is not None and events & ~select.EPOLLOUT:
+            if push is not None and events & ~_WRITABLE:
                 self._hear(link, push, now)
-            if link.push is not None and events & select.EPOLLOUT:
+            if link.push is not None and events & _WRITABLE:
                 self._send_on(link, link.push, now)
         while self._made:
             link, made = self._made.popleft()
@@ -156,7 +158,7 @@ class GatewayLinks:
 
     def next_deadline(self) -> float:
         """When `tick` has something to do."""
-        deadline = math.inf
+        deadline = _NEVER
         for link in self._links:
             push = link.push
             deadline = min(deadline, link.connect_at if push is None else self._ping_at)

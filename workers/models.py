@@ -1,147 +1,28 @@
-"""Loading a model class, and predicting with it so that one bad row never spoils the others.
+"""Loading a model class, and checking it against the contract.
 
 The contract is structural: a class with display_name, qualified_name, description, major_version,
 minor_version, input_schema, output_schema and predict(data), and optionally predict_batch(rows),
 predict_columns(columns), warmup(), close() and retry_safe. A model that follows the original
 service's `ml_model_abc.MLModel` is served unmodified. What can not be served is refused with
-`ModelRefused` when it is loaded. Knows nothing of jobs, bytes or deadlines.
+`ModelRefused` when it is loaded. Refuses to know how it predicts: see `loaded_model`.
 """
 
 from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from zeropool.shared.errors import ModelRefused
 from zeropool.shared.model import ModelInfo
-from zeropool.workers.columns import Columns
-from zeropool.workers.failures import ModelFailed, message_of
-from zeropool.workers.validation import CompiledSchema, compile_schema
+from zeropool.workers.loaded_model import LoadedModel, refused, told
+from zeropool.workers.validation import compile_schema
 
 _T = TypeVar("_T")
 
 #: A qualified name becomes part of method names, and names with an underscore first are ours.
 QUALIFIED_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-
-
-@dataclass(slots=True)
-class LoadedModel:
-    """One model instance with its published face and its compiled input schema."""
-
-    #: ``module.Class``, for messages.
-    source: str
-    info: ModelInfo
-    input: CompiledSchema
-    model: Any
-    predict_batch: Callable[[Sequence[object]], Any] | None
-    #: None as well where the input schema is not one of columns.
-    predict_columns: Callable[[Columns], Any] | None = None
-
-    def __repr__(self) -> str:
-        way = "per row" if self.predict_batch is None else "in batches"
-        way += "" if self.predict_columns is None else " or columns"
-        return f"<LoadedModel {self.info.qualified_name} from {self.source}, predicts {way}>"
-
-    @property
-    def ignores_columns(self) -> bool:
-        """The model could predict columns, but its input schema has none."""
-        return self.predict_columns is None and hasattr(self.model, "predict_columns")
-
-    def predict_rows(self, rows: Sequence[object]) -> list[object | Exception]:
-        """Return n predictions for n rows, an exception in the place of each row that failed.
-
-        A batch that fails as a whole is repeated row by row, so that only the bad rows fail.
-        `KeyboardInterrupt` alone goes through.
-        """
-        if self.predict_batch is not None and len(rows) > 1:
-            # A copy: it may change its list.
-            predictions = self._predict_together(
-                self.predict_batch, list(rows), len(rows), "predict_batch"
-            )
-            if not isinstance(predictions, Exception):
-                return predictions
-        return [self._predict_alone(row) for row in rows]
-
-    def predict_arrays(self, columns: Columns, count: int) -> list[object | Exception] | Exception:
-        """Return what `predict_columns` makes of n rows as columns of n values, or what it raised.
-
-        To be asked only where the model has it. Which row it is that fails, `predict_rows` tells.
-        """
-        if self.predict_columns is None:
-            return ModelFailed(f"{self.info.qualified_name} has no predict_columns")
-        return self._predict_together(self.predict_columns, columns, count, "predict_columns")
-
-    def warmup(self) -> None:
-        """Let the model prepare itself, if it wants to; raise `ModelRefused` if it fails."""
-        warmup = getattr(self.model, "warmup", None)
-        if warmup is None:
-            return
-        try:
-            warmup()
-        except (Exception, SystemExit) as error:
-            raise _refused(self.source, f"warmup raised {_told(error)}") from error
-
-    def close(self) -> None:
-        """Let the model release what it holds, if it wants to; what it raises goes through."""
-        close = getattr(self.model, "close", None)
-        if close is not None:
-            close()
-
-    def _predict_alone(self, row: object) -> object | Exception:
-        try:
-            return self._row_result(self.model.predict(row), "predict")
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001  # a model may raise anything, even SystemExit
-            return self._row_error(error, "predict")
-
-    def _predict_together(
-        self, predict: Callable[[Any], Any], data: object, count: int, method: str
-    ) -> list[object | Exception] | Exception:
-        """Return what a method makes of many rows, or what it raised."""
-        try:
-            answer = predict(data)
-            predictions = list(answer) if _is_sequence(answer) else None
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001  # as above; a row may be the cause of it
-            return self._row_error(error, method)
-        if predictions is None or len(predictions) != count:
-            found = f"{type(answer).__name__!r}, not a list"
-            if predictions is not None:
-                found = f"{len(predictions)} predictions"
-            name = self.info.qualified_name
-            reason = f"{method} of {name} returned {found} for {count} rows"
-            return [ModelFailed(reason) for _ in range(count)]
-        if not has_errors(predictions):
-            return predictions
-        return [self._row_result(item, method) for item in predictions]
-
-    def _row_result(self, result: object, method: str) -> object | Exception:
-        return self._row_error(result, method) if isinstance(result, BaseException) else result
-
-    def _row_error(self, error: BaseException, method: str) -> Exception:
-        """Return an error that can be handed on: `SystemExit` must not end the worker."""
-        if isinstance(error, Exception):
-            return error
-        failed = ModelFailed(f"{method} of {self.info.qualified_name} raised {_told(error)}")
-        failed.__cause__ = error
-        return failed
-
-
-def has_errors(outputs: Iterable[object]) -> bool:
-    """Tell whether an exception is among them."""
-    known: type = float
-    for output in outputs:
-        kind = type(output)
-        if kind is not known:
-            if issubclass(kind, BaseException):
-                return True
-            known = kind
-    return False
 
 
 def load_model(  # noqa: PLR0913 - the limits that a configuration gives
@@ -195,7 +76,7 @@ def _require_numpy(source: str) -> None:
     try:
         importlib.import_module("numpy")
     except ImportError as error:
-        raise _refused(source, f"predict_columns gets arrays of numpy: {_told(error)}") from error
+        raise refused(source, f"predict_columns gets arrays of numpy: {told(error)}") from error
 
 
 def check_unique(models: Iterable[LoadedModel]) -> None:
@@ -204,7 +85,7 @@ def check_unique(models: Iterable[LoadedModel]) -> None:
     for model in models:
         name = model.info.qualified_name
         if name in sources:
-            raise _refused(model.source, f"qualified_name {name!r} is taken by {sources[name]}")
+            raise refused(model.source, f"qualified_name {name!r} is taken by {sources[name]}")
         sources[name] = model.source
 
 
@@ -222,7 +103,7 @@ class _Attributes:
         missing = object()
         value = self._value_or(name, missing)
         if value is missing:
-            raise _refused(self._source, f"attribute {name!r} is missing")
+            raise refused(self._source, f"attribute {name!r} is missing")
         return value
 
     def typed(self, name: str, kind: type[_T]) -> _T:
@@ -236,7 +117,7 @@ class _Attributes:
         name = self.typed("qualified_name", str)
         if QUALIFIED_NAME.fullmatch(name) is None:
             reason = "letters, digits and underscores, with a letter first, are allowed"
-            raise _refused(self._source, f"qualified_name {name!r} is no name: {reason}")
+            raise refused(self._source, f"qualified_name {name!r} is no name: {reason}")
         return name
 
     def method(self, name: str) -> Callable[..., Any]:
@@ -252,43 +133,26 @@ class _Attributes:
         try:
             return getattr(self._model, name, default)
         except (Exception, SystemExit) as error:
-            raise _refused(self._source, f"attribute {name!r} raised {_told(error)}") from error
+            raise refused(self._source, f"attribute {name!r} raised {told(error)}") from error
 
     def _wrong_type(self, name: str, value: object, expected: str) -> ModelRefused:
         found = type(value).__name__
-        return _refused(self._source, f"attribute {name!r} must be {expected}, not {found!r}")
+        return refused(self._source, f"attribute {name!r} must be {expected}, not {found!r}")
 
 
 def _instance(module_name: str, class_name: str, source: str) -> Any:  # noqa: ANN401  # the author's
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
-        raise _refused(source, f"can not import {module_name}: {_told(error)}") from error
+        raise refused(source, f"can not import {module_name}: {told(error)}") from error
     kind = getattr(module, class_name, None)
     if not isinstance(kind, type):
-        raise _refused(source, f"module {module_name} has no class {class_name}")
+        raise refused(source, f"module {module_name} has no class {class_name}")
     try:
         return kind()
     except (Exception, SystemExit) as error:
-        raise _refused(source, f"its constructor raised {_told(error)}") from error
-
-
-def _is_sequence(answer: Any) -> bool:  # noqa: ANN401  # whatever the model returned
-    """Tell whether this can hold one prediction a row: no text, map, set, table or generator."""
-    if type(answer) is list:
-        return True
-    if isinstance(answer, (str, bytes, bytearray)) or hasattr(answer, "keys"):
-        return False
-    return all(hasattr(answer, name) for name in ("__len__", "__getitem__", "__iter__"))
+        raise refused(source, f"its constructor raised {told(error)}") from error
 
 
 def _where(source: str, part: str) -> str:
     return f"model {source}: {part}"
-
-
-def _refused(source: str, reason: str) -> ModelRefused:
-    return ModelRefused(f"model {source}: {reason}")
-
-
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {message_of(error)}"

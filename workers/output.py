@@ -18,20 +18,13 @@ import msgspec
 
 from zeropool.shared.errors import UnusableOutput
 from zeropool.workers.failures import bounded, encodable, message_of
-from zeropool.workers.plain import SCALARS, are_plain, is_plain
+from zeropool.workers.plain import MAX_DEPTH, SCALARS, is_plain
 
-#: Deepest nesting of a prediction: three Python frames a level must fit into the default recursion
-#: limit of 1,000. The unpackers of clients stop at 512 or 1,024 levels.
-MAX_DEPTH = 200
 #: Longest part of a place (one map key) in characters that a message quotes.
 STEP_LIMIT = 60
 
 #: numpy's kinds of array whose `tolist` holds nothing but Python's bools, ints and floats.
 ARRAY_KINDS = "biuf"
-
-#: Longest arrays of MessagePack's two shorter forms.
-MAX_FIXARRAY = 15
-MAX_ARRAY_16 = 2**16 - 1
 
 INT_MIN = -(2**63)
 INT_MAX = 2**64 - 1
@@ -68,35 +61,6 @@ def encode_prediction(value: object) -> bytes:
     except (Exception, SystemExit) as error:  # an object's own methods may raise anything
         reason = f"can not serialize a prediction ({type(error).__name__}: {message_of(error)})"
         raise UnusableOutput(bounded(encodable(reason))) from error
-
-
-def encode_plain(values: list[object]) -> bytes | None:
-    """Return the MessagePack of many predictions, one behind the other, in one go.
-
-    None where not all of them are plain data: then `encode_prediction` has to look at each.
-    """
-    try:
-        if not are_plain(values, MAX_DEPTH):
-            return None
-        return _ENCODER.encode(values)[_array_header_bytes(len(values)) :]
-    except (Exception, SystemExit):  # noqa: BLE001  # a key may raise anything; told with its place
-        return None
-
-
-def encode_each(values: list[object]) -> list[bytes] | None:
-    """Return the MessagePack of each of many predictions; None as from `encode_plain`."""
-    encode = _ENCODER.encode
-    try:
-        return [encode(value) for value in values] if are_plain(values, MAX_DEPTH) else None
-    except (Exception, SystemExit):  # noqa: BLE001  # as above
-        return None
-
-
-def _array_header_bytes(count: int) -> int:
-    """The size of an array's header (MessagePack specification: fixarray, array 16, array 32)."""
-    if count <= MAX_FIXARRAY:
-        return 1
-    return 3 if count <= MAX_ARRAY_16 else 5
 
 
 def _normalised(value: Any, depth: int) -> Any:  # noqa: ANN401  # whatever the model returned

@@ -1,4 +1,4 @@
-"""Which predictions an encoder can be trusted with as they are: plain data of Python's own types.
+"""Predictions that an encoder can be trusted with as they are: plain data of Python's own types.
 
 Every prediction of every model passes here; so it is compiled, and apart from `output`, which looks
 at all others. No I/O.
@@ -11,9 +11,49 @@ from typing import Any, Final
 
 import msgspec
 
+#: Deepest nesting of a prediction: three Python frames a level must fit into the default recursion
+#: limit of 1,000. The unpackers of clients stop at 512 or 1,024 levels.
+MAX_DEPTH: Final = 200
+#: Longest arrays of MessagePack's two shorter forms.
+MAX_FIXARRAY: Final = 15
+MAX_ARRAY_16: Final = 2**16 - 1
+
+#: What holds nothing else.
 SCALARS: Final = frozenset({float, int, str, bool, type(None), bytes})
 _TEXT: Final = frozenset({str})
 _MAPS: Final = {dict}
+_ENCODER: Final = msgspec.msgpack.Encoder()
+
+
+def encode_plain(values: list[object]) -> bytes | None:
+    """Return the MessagePack of many predictions, one behind the other, in one go.
+
+    None where not all of them are plain data: then `encode_prediction` has to look at each.
+    """
+    try:
+        if not are_plain(values, MAX_DEPTH):
+            return None
+        packed = _ENCODER.encode(values)
+        first_at = _array_header_bytes(len(values))
+        return packed[first_at:]
+    except (Exception, SystemExit):  # noqa: BLE001  # a key may raise anything; told with its place
+        return None
+
+
+def encode_each(values: list[object]) -> list[bytes] | None:
+    """Return the MessagePack of each of many predictions; None as from `encode_plain`."""
+    encode = _ENCODER.encode
+    try:
+        return [encode(value) for value in values] if are_plain(values, MAX_DEPTH) else None
+    except (Exception, SystemExit):  # noqa: BLE001  # as above
+        return None
+
+
+def _array_header_bytes(count: int) -> int:
+    """The size of an array's header (MessagePack specification: fixarray, array 16, array 32)."""
+    if count <= MAX_FIXARRAY:
+        return 1
+    return 3 if count <= MAX_ARRAY_16 else 5
 
 
 def are_plain(values: list[Any], depth: int) -> bool:

@@ -19,8 +19,9 @@ from zeropool.shared.wire.records import NIL, RemoteFailure
 from zeropool.workers.batcher import Batch
 from zeropool.workers.columns import Columns
 from zeropool.workers.failures import describe
-from zeropool.workers.models import LoadedModel, has_errors
-from zeropool.workers.output import encode_each, encode_plain, encode_prediction
+from zeropool.workers.loaded_model import LoadedModel, has_errors
+from zeropool.workers.output import encode_prediction
+from zeropool.workers.plain import encode_each, encode_plain
 
 #: Most rows of one `predict_columns`, unless `max_batch_size` is more. A row of an array costs so
 #: little that 64 are not worth the call: iris takes 0.42 µs a row with 64 of them, 0.19 with 1,024.
@@ -76,13 +77,13 @@ class Runner:
 
     def _run_calls(self, model: LoadedModel, jobs: list[Job], results: list[Result]) -> None:
         """Add a result for each call; of those whose arguments are wrong first."""
-        method = f"{model.info.qualified_name}_predict"
+        method = model.predict_method
         rows = model.input.decode_calls([job.args for job in jobs])
         if rows is None:
             jobs, rows = self._decode_each(model, jobs, method, results)
         self._arm(model.info.timeout_s)
         predictions = model.predict_rows(rows)
-        values = encode_each(predictions) if len(predictions) > 1 else None
+        values = encode_each(predictions)
         if values is None:
             for job, prediction in zip(jobs, predictions, strict=True):
                 results.append(self._answered(job, prediction, method))

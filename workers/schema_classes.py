@@ -11,16 +11,15 @@ from typing import Any
 
 import msgspec
 
-from zeropool.workers.schema_kind import (
+from zeropool.workers.reading import (
     UNREADABLE,
     Packed,
-    SchemaKind,
     invalid,
-    published,
     read_plain,
     refuse_extension,
     unreadable,
 )
+from zeropool.workers.schema_kind import SchemaKind, published
 
 #: Most faults of one input that are told.
 FAULT_LIMIT = 10

@@ -1,34 +1,21 @@
 """One compiled schema, whatever library wrote it: what is published, and two ways to accept data.
 
-Holds what the four kinds have in common: `SchemaKind` itself, the records that msgspec decodes
-straight from bytes, and the reading of MessagePack that is plain data (no extension types, no
-map keys other than text or bytes). Knows no kind and no call.
+Holds what the four kinds have in common: `SchemaKind` itself, and the records that msgspec decodes
+straight from bytes. Knows no kind and no call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, Union
+from typing import Any, Union
 
 import msgspec
 
-from zeropool.shared.errors import InvalidInput
-from zeropool.workers.failures import bounded
-from zeropool.workers.plain import SCALARS
+from zeropool.workers.reading import Packed
 
 #: The dialect in which every schema is published.
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-#: How the original service began each rejection; clients match on it.
-INVALID_PREFIX = "Failed to validate input data: "
-#: The extension code that MessagePack reserves for timestamps; msgspec decodes it by itself.
-TIMESTAMP_EXT = -1
-
-#: What reading bytes can raise: malformed, bad UTF-8, unhashable keys, nesting, size.
-UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError, MemoryError)
-
-#: MessagePack bytes, in any form that msgspec reads.
-Packed: TypeAlias = bytes | memoryview | msgspec.Raw
 
 
 class Inexact(Exception):  # noqa: N818  # an answer between our own functions, never shown
@@ -52,59 +39,6 @@ class SchemaKind:
     finish: Callable[[Any], object] | None = None
     #: Whether `validate` will accept, told without explaining; None where that costs as much.
     accepts: Callable[[Any], bool] | None = None
-
-
-def invalid(reason: str) -> InvalidInput:
-    """Return the error for data that the schema rejects, with a message of bounded length."""
-    return InvalidInput(bounded(INVALID_PREFIX + reason))
-
-
-def unreadable(error: BaseException) -> InvalidInput:
-    """Return the error for bytes that are no data at all."""
-    if isinstance(error, RecursionError):
-        return invalid("the data is nested too deeply")
-    return invalid(f"malformed MessagePack: {error}")
-
-
-def refuse_extension(code: int, _data: memoryview) -> object:
-    """Refuse an extension type (as msgspec's `ext_hook`): no schema of ours can mean one."""
-    raise invalid(f"MessagePack extension type {code} is not supported; send text or numbers")
-
-
-def read_plain(row: Packed) -> Any:  # noqa: ANN401  # any decoded value
-    """Return the plain data of one MessagePack value, or raise `InvalidInput`."""
-    try:
-        value = _PLAIN.decode(row)
-        _refuse_foreign(value)
-    except UNREADABLE as error:
-        raise unreadable(error) from error
-    return value
-
-
-_PLAIN = msgspec.msgpack.Decoder(ext_hook=refuse_extension)
-
-
-def _refuse_foreign(value: Any) -> None:  # noqa: ANN401  # any decoded value
-    kind = type(value)
-    if kind is dict:
-        _refuse_foreign_keys(value)
-        children = value.values()
-    elif kind is list:
-        children = value
-    elif kind in SCALARS:
-        return
-    else:
-        refuse_extension(TIMESTAMP_EXT, memoryview(b""))
-    if SCALARS.issuperset(map(type, children)):
-        return
-    for child in children:
-        _refuse_foreign(child)
-
-
-def _refuse_foreign_keys(value: dict[Any, Any]) -> None:
-    for key in value:
-        if type(key) is not str and type(key) is not bytes:
-            raise invalid(f"map keys must be text, not {type(key).__name__!r}: {key!r}")
 
 
 def record_type(fields: Mapping[str, tuple[Any, bool]]) -> Any:  # noqa: ANN401  # a new type

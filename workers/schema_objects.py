@@ -16,15 +16,8 @@ from typing import Any, Literal
 import msgspec
 
 from zeropool.workers.number_places import NumberPlaces
-from zeropool.workers.schema_kind import (
-    Inexact,
-    SchemaKind,
-    invalid,
-    published,
-    read_plain,
-    record_type,
-    union_type,
-)
+from zeropool.workers.reading import invalid, read_plain
+from zeropool.workers.schema_kind import Inexact, SchemaKind, published, record_type, union_type
 
 _EXACT_TYPES = (float, int, str, bool)
 

@@ -15,7 +15,8 @@ from zeropool.shared.errors import ModelRefused
 from zeropool.shared.logs import fields
 from zeropool.shared.model import ModelInfo
 from zeropool.shared.rundir import remove_dead_sockets
-from zeropool.workers.models import LoadedModel, check_unique, load_model
+from zeropool.workers.loaded_model import LoadedModel
+from zeropool.workers.models import check_unique, load_model
 from zeropool.workers.worker import Worker
 
 log = logging.getLogger("zeropool.worker")

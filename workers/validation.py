@@ -9,7 +9,7 @@ and `WrongArguments`. Source for the rules of arguments: zerorpc-python 0.6.3, w
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -19,38 +19,35 @@ from zeropool.workers.columns import MIN_ROWS, ColumnReader, Columns, fields_of
 from zeropool.workers.containers import MAX_CONTAINERS, Allowance
 from zeropool.workers.failures import bounded, message_of
 from zeropool.workers.json_schemas import json_schema_kind
+from zeropool.workers.reading import UNREADABLE, Packed, invalid, refuse_extension, unreadable
 from zeropool.workers.schema_classes import (
     is_pydantic_class,
     is_struct_class,
     pydantic_kind,
     struct_kind,
 )
-from zeropool.workers.schema_kind import (
-    UNREADABLE,
-    Packed,
-    SchemaKind,
-    invalid,
-    refuse_extension,
-    unreadable,
-)
+from zeropool.workers.schema_kind import SchemaKind
 from zeropool.workers.schema_objects import is_schema_object, schema_object_kind
 
 #: Most rows that one message may carry: an error object per row must stay below 100 MB.
-MAX_ROWS = 100_000
+MAX_ROWS: Final = 100_000
 
 #: What `Q_predict` takes.
-PARAMETERS = ("data",)
+PARAMETERS: Final = ("data",)
 
 #: An explanation holds what it explains, in up to 85 bytes for each: 16 MiB of ones made 1.2 GB.
-MAX_EXPLAINED_BYTES = 1024 * 1024
+MAX_EXPLAINED_BYTES: Final = 1024 * 1024
 
 #: Calls that are decoded together: to copy more costs more than it spares.
-MAX_JOINED_BYTES = 256 * 1024
+MAX_JOINED_BYTES: Final = 256 * 1024
 
-_TOO_MANY = f"the data holds more than {MAX_CONTAINERS} maps and arrays"
+#: Arguments are copied to have them without their header, if they are smaller.
+MAX_COPIED_BYTES: Final = 16 * 1024
 
-_ANYTHING = msgspec.msgpack.Decoder(ext_hook=refuse_extension)
-_RAW_ROWS = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_TOO_MANY: Final = f"the data holds more than {MAX_CONTAINERS} maps and arrays"
+
+_ANYTHING: Final = msgspec.msgpack.Decoder(ext_hook=refuse_extension)
+_RAW_ROWS: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
 def compile_schema(schema: Any, where: str) -> CompiledSchema:  # noqa: ANN401  # the author's
@@ -87,11 +84,24 @@ def _first_line(error: Exception) -> str:
 class CompiledSchema:
     """One schema, ready to decode calls; `json_schema` is what is published."""
 
-    __slots__ = ("_call", "_calls", "_columns", "_finish", "_kind", "_row", "_rows", "json_schema")
+    __slots__ = (
+        "_accepts",
+        "_call",
+        "_calls",
+        "_columns",
+        "_finish",
+        "_plain",
+        "_row",
+        "_rows",
+        "_validate",
+        "json_schema",
+    )
 
     def __init__(self, kind: SchemaKind) -> None:
         self.json_schema = kind.json_schema
-        self._kind = kind
+        self._plain = kind.read
+        self._validate = kind.validate
+        self._accepts = kind.accepts
         self._finish = kind.finish
         self._call = _decoder(_one_argument, kind)
         self._calls = _decoder(_arguments, kind)
@@ -122,8 +132,11 @@ class CompiledSchema:
         if header is None:
             return self._read(_only_item(args, method, allowance), Allowance(0))
         count, offset = header
-        check_count(count, method, PARAMETERS)
-        return self._read(memoryview(args)[offset:], allowance)
+        if count != len(PARAMETERS):
+            check_count(count, method, PARAMETERS)
+        # A view costs more than to copy what is small.
+        data = args[offset:] if len(args) < MAX_COPIED_BYTES else memoryview(args)[offset:]
+        return self._read(data, allowance)
 
     def decode_calls(self, calls: list[bytes]) -> list[object] | None:
         """Return what `decode_call` does for each of n calls; None where it is to look at each.
@@ -212,9 +225,10 @@ class CompiledSchema:
         if not allowance.covers(row):
             raise invalid(_TOO_MANY)
         try:
-            data = self._kind.read(row)
-            self._refuse_large(data, memoryview(row).nbytes)
-            return self._kind.validate(data)
+            data = self._plain(row)
+            if len(row) > MAX_EXPLAINED_BYTES:
+                self._refuse_wrong(data, len(row))
+            return self._validate(data)
         except InvalidInput:
             raise
         except RecursionError as error:
@@ -222,10 +236,10 @@ class CompiledSchema:
         except Exception as error:  # a validator may call anything of the model's author
             raise invalid(f"{type(error).__name__}: {message_of(error)}") from error
 
-    def _refuse_large(self, data: object, size_bytes: int) -> None:
-        """Refuse large data that is wrong without an explanation."""
-        accepts = self._kind.accepts
-        if size_bytes > MAX_EXPLAINED_BYTES and accepts is not None and not accepts(data):
+    def _refuse_wrong(self, data: object, size_bytes: int) -> None:
+        """Refuse large data that is wrong, without an explanation."""
+        accepts = self._accepts
+        if accepts is not None and not accepts(data):
             raise invalid(f"data of {size_bytes} bytes, too large to say where it is wrong")
 
 

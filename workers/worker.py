@@ -22,6 +22,7 @@ import msgspec
 from zeropool.shared import endpoints
 from zeropool.shared.complaints import Complaints
 from zeropool.shared.config import WorkerSettings
+from zeropool.shared.jobs import Job
 from zeropool.shared.logs import fields
 from zeropool.shared.model import ModelInfo
 from zeropool.shared.polling import poll_timeout_ms
@@ -33,8 +34,8 @@ from zeropool.workers.commands import Log, Note, Ready, Send
 from zeropool.workers.core import Identity, WorkerCore
 from zeropool.workers.job_port import JobPort
 from zeropool.workers.link import GatewayLinks
+from zeropool.workers.loaded_model import LoadedModel
 from zeropool.workers.mishaps import Mishaps
-from zeropool.workers.models import LoadedModel
 from zeropool.workers.runner import Runner
 from zeropool.workers.wear import Wear
 
@@ -75,7 +76,8 @@ class Worker:
         self._infos = [model.info for model in models]
         self._alarm = Alarm(clock)
         self._mishaps = Mishaps()
-        self._runner = Runner(models, arm=self._alarm.arm, on_failure=self._mishaps.add)
+        self._has_mishaps = False
+        self._runner = Runner(models, arm=self._alarm.arm, on_failure=self._add_mishap)
         self._is_traced = log.isEnabledFor(logging.DEBUG)
         self._settings = settings
         self._gateways = gateways
@@ -117,7 +119,8 @@ class Worker:
         self._alarm.open()
         self._signals.open()
         self._epoll = select.epoll()
-        self._epoll.register(self._signals.fileno(), select.EPOLLIN)
+        self._signals_fd = self._signals.fileno()
+        self._epoll.register(self._signals_fd, select.EPOLLIN)
         self._jobs.open(self._epoll)
         endpoint = self._jobs.endpoint
         identity = Identity(self.worker_id, endpoint, os.getpid(), socket.gethostname())
@@ -163,17 +166,14 @@ class Worker:
     # The loop
 
     def _step(self) -> None:
-        due_at = min(
-            self._core.next_deadline(),
-            self._links.next_deadline(),
-            self._jobs.next_deadline(),
-            self._flush_until,
-            self._weigh_at,
-        )
+        # Two by two: of more at once, each would become an object first.
+        due_at = min(self._core.next_deadline(), self._links.next_deadline())
+        due_at = min(due_at, self._jobs.next_deadline())
+        due_at = min(due_at, min(self._flush_until, self._weigh_at))  # noqa: PLW3301 - as above
         timeout_s = poll_timeout_ms(due_at, self._clock()) / 1000
         ready = {fd for fd, _ in self._epoll.poll(timeout_s)}
         now = self._clock()
-        if self._signals.fileno() in ready and self._signals.take():
+        if self._signals_fd in ready and self._signals.take():
             self._end(now)
         self._jobs.step(ready, now)
         self._jobs.flush(now)
@@ -235,13 +235,22 @@ class Worker:
         self._carry_out()
         # Only now, as somebody waits for what was sent.
         self._alarm.disarm()
-        for mishap in self._mishaps.take(started_at):
-            told = msgspec.structs.asdict(mishap)
-            log.warning("%s failed", told.pop("method"), extra=fields(**told))
+        if self._has_mishaps:
+            self._tell_mishaps(started_at)
         self._batch_s = ended_at - started_at
         self._jobs.was_away(self._batch_s)
         if self._links.is_blocked:
             self._links.wait(self._clock)
+
+    def _add_mishap(self, job: Job, error: Exception, method: str) -> None:
+        self._has_mishaps = True
+        self._mishaps.add(job, error, method)
+
+    def _tell_mishaps(self, now: float) -> None:
+        self._has_mishaps = False
+        for mishap in self._mishaps.take(now):
+            told = msgspec.structs.asdict(mishap)
+            log.warning("%s failed", told.pop("method"), extra=fields(**told))
 
     def _carry_out(self) -> None:
         for command in self._core.take_commands():

@@ -46,7 +46,8 @@ KEEPALIVE_IDLE_S: Final = 60
 
 _CLIENT: Final = struct.Struct(">Q")
 _READABLE: Final = select.EPOLLIN
-_BOTH: Final = select.EPOLLIN | select.EPOLLOUT
+_WRITABLE: Final = select.EPOLLOUT
+_BOTH: Final = _READABLE | _WRITABLE
 
 
 class Reception(abc.ABC):
@@ -158,9 +159,9 @@ class Reception(abc.ABC):
                 if fd == self._listener_fd:
                     self._accept(now)
                 continue
-            if events & select.EPOLLOUT:
+            if events & _WRITABLE:
                 self._send(caller, now)
-            if events & ~select.EPOLLOUT and caller.is_open:
+            if events & ~_WRITABLE and caller.is_open:
                 taken += self._read(caller, now)
                 if taken >= MAX_DRAIN or self._taken_bytes >= MAX_DRAIN_BYTES:
                     # Whoever is left comes first the next time.

@@ -59,6 +59,8 @@ _USUAL_HEAD_BYTES: Final = 4
 _SIZE: Final = struct.Struct(">Q")
 #: What stands before the last frame of a message, by its size: formatting costs more than the rest.
 _SHORT_HEADS: Final = [b"\x01\x00\x00%c" % size for size in range(_MAX_SHORT + 1)]
+#: The same of a message of that frame alone.
+_LAST_HEADS: Final = [b"\x00%c" % size for size in range(_MAX_SHORT + 1)]
 
 
 def message_head(size_bytes: int) -> bytes:
@@ -76,7 +78,7 @@ def frame_message(payload: bytes) -> bytes:
 def frame_head(size_bytes: int, flags: int = 0) -> bytes:
     """What stands before the body of a frame."""
     if size_bytes <= _MAX_SHORT:
-        return b"%c%c" % (flags, size_bytes)
+        return _LAST_HEADS[size_bytes] if not flags else b"%c%c" % (flags, size_bytes)
     return b"%c%b" % (flags | LONG, _SIZE.pack(size_bytes))
 
 

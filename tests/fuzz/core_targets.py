@@ -26,7 +26,8 @@ from zeropool.shared.wire import event as wire
 from zeropool.shared.wire.event import MessageIds
 from zeropool.workers.commands import Send
 from zeropool.workers.core import Identity, WorkerCore
-from zeropool.workers.models import LoadedModel, load_model
+from zeropool.workers.loaded_model import LoadedModel
+from zeropool.workers.models import load_model
 from zeropool.workers.runner import Runner
 
 pack = msgspec.msgpack.encode

@@ -24,7 +24,7 @@ from zeropool.shared.wire.event import MessageIds
 from zeropool.workers.batcher import Batch
 from zeropool.workers.commands import Send
 from zeropool.workers.core import Identity, WorkerCore
-from zeropool.workers.models import LoadedModel
+from zeropool.workers.loaded_model import LoadedModel
 from zeropool.workers.runner import Runner
 from zeropool.workers.validation import CompiledSchema, compile_schema
 from zeropool.workers.wear import Wear

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from zeropool.shared.errors import UnusableOutput
 from zeropool.workers.failures import MESSAGE_LIMIT
-from zeropool.workers.output import MAX_DEPTH, encode_each, encode_plain, encode_prediction
+from zeropool.workers.output import encode_prediction
+from zeropool.workers.plain import MAX_DEPTH, encode_each, encode_plain
 
 
 class Species(str, enum.Enum):  # noqa: UP042  # the form that models have
