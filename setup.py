@@ -40,6 +40,8 @@ NATIVE = {
 }
 #: Set to anything: as on a machine without a compiler. The same name does it at run time.
 PURE = "ZEROPOOL_PURE"
+#: What pip asks before it builds, each in a process of its own: no answer needs the C files.
+QUESTIONS = ("egg_info", "dist_info")
 #: The packages as their names say, which the repository has one level higher.
 TREE = Path("build/tree").absolute()
 GENERATED = Path("build/native").absolute()
@@ -53,7 +55,7 @@ OPTIONS = (
 
 def extensions() -> list[Extension]:
     """The compiled modules; none where nobody wants them, or mypyc is not there."""
-    if os.environ.get(PURE):
+    if os.environ.get(PURE) or any(question in sys.argv for question in QUESTIONS):
         return []
     try:
         from mypyc.build import mypycify  # noqa: PLC0415 - it may be missing

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,13 @@ def iris_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service.ready()
     finally:
         service.stop()
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder of mode 0700 for sockets, whose paths pytest's `tmp_path` can make too long."""
+    with tempfile.TemporaryDirectory(prefix="zp-") as path:
+        yield Path(path)
 
 
 @pytest.fixture

@@ -21,8 +21,13 @@ MODELS = Path(__file__).parent / "models"
 ZEROPOOL = [sys.executable, "-m", "zeropool.cli.main"]
 #: Runs what follows the number with so many file descriptors, which it cannot raise.
 LIMITED = ["sh", "-c", 'ulimit -n "$0" && exec "$@"']
+#: Processes that run tests side by side, and which of them this one is; pytest-xdist says so.
+SIDES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+SIDE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 #: Below those that Linux gives to connections of its own choice (net.ipv4.ip_local_port_range).
-OWN_PORTS = range(12_000, 32_000)
+#: Each side has its part: a port that one has found free is not yet taken when another looks.
+ALL_PORTS = range(12_000, 32_000)
+OWN_PORTS = ALL_PORTS[SIDE * len(ALL_PORTS) // SIDES : (SIDE + 1) * len(ALL_PORTS) // SIDES]
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 #: Between two looks at something that sends no event, such as another process's death.
@@ -37,7 +42,7 @@ def free_endpoint(ports: int = 1) -> str:
     Not one that the system would choose: it gives those to any connection that is made meanwhile.
     """
     while True:
-        first = secrets.choice(OWN_PORTS)
+        first = secrets.choice(OWN_PORTS[: len(OWN_PORTS) - ports + 1])
         several = range(first, first + ports)
         with contextlib.ExitStack() as stack:
             try:

@@ -4,6 +4,7 @@ Their scripts are in tests/interop. gevent must not enter the pytest process, an
 hangs is killed when its time is over.
 """
 
+import fcntl
 import functools
 import json
 import os
@@ -81,8 +82,14 @@ def missing_node() -> str:
     for command in ("node", "npm"):
         if shutil.which(command) is None:
             return f"zerorpc-node cannot run: no `{command}` on PATH"
-    if not _npm_is_due():
-        return ""
+    # Tests that run side by side want one installation.
+    with NPM_SOURCES[0].open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        return _install() if _npm_is_due() else ""
+
+
+def _install() -> str:
+    """Why it failed; empty where it did not."""
     try:
         npm = subprocess.run(
             ["npm", "ci"],

@@ -21,14 +21,14 @@ def endpoint() -> str:
 
 
 @pytest.fixture
-def gateway(tmp_path: Path, endpoint: str, stopped_at_the_end) -> Command:
+def gateway(short_path: Path, endpoint: str, stopped_at_the_end) -> Command:
     models = model_tables("fixture_models.once.OnceEchoModel")
-    (tmp_path / "zeropool.toml").write_text('log.level = "DEBUG"\n' + models)
+    (short_path / "zeropool.toml").write_text('log.level = "DEBUG"\n' + models)
     command = stopped_at_the_end(
         Command(
             ["gateway", "--bind", endpoint, "--workers-bind", free_endpoint()],
-            cwd=tmp_path,
-            extra_env={"XDG_RUNTIME_DIR": str(tmp_path)},
+            cwd=short_path,
+            extra_env={"XDG_RUNTIME_DIR": str(short_path)},
         )
     )
     command.wait_for_output("listening")
@@ -43,12 +43,12 @@ def proxy(gateway: Command) -> Iterator[CuttingProxy]:
 
 
 @pytest.fixture
-def worker(tmp_path: Path, proxy: CuttingProxy) -> Iterator[Command]:
+def worker(short_path: Path, proxy: CuttingProxy) -> Iterator[Command]:
     """The only worker. What it says goes through the proxy, what it is told does not."""
     command = Command(
         ["worker", "--gateway", proxy.endpoint],
-        cwd=tmp_path,
-        extra_env={"XDG_RUNTIME_DIR": str(tmp_path)},
+        cwd=short_path,
+        extra_env={"XDG_RUNTIME_DIR": str(short_path)},
     )
     try:
         command.wait_for_output("ready")

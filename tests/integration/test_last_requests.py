@@ -12,10 +12,10 @@ REQUESTS = 300
 
 
 @pytest.fixture
-def gateway(tmp_path, stopped_at_the_end):
+def gateway(short_path, stopped_at_the_end):
     endpoint = free_endpoint()
-    environment = {"XDG_RUNTIME_DIR": str(tmp_path), "ZEROPOOL_GATEWAY_BIND": endpoint}
-    gateway = stopped_at_the_end(Command(["gateway"], cwd=tmp_path, extra_env=environment))
+    environment = {"XDG_RUNTIME_DIR": str(short_path), "ZEROPOOL_GATEWAY_BIND": endpoint}
+    gateway = stopped_at_the_end(Command(["gateway"], cwd=short_path, extra_env=environment))
     gateway.wait_for_output("listening")
     gateway.endpoint = endpoint
     return gateway

@@ -45,9 +45,9 @@ class Site:
 
 
 @pytest.fixture
-def make_site(tmp_path, stopped_at_the_end) -> Callable[..., Site]:
+def make_site(short_path, stopped_at_the_end) -> Callable[..., Site]:
     def make(toml: str = "") -> Site:
-        return Site(tmp_path, stopped_at_the_end, toml)
+        return Site(short_path, stopped_at_the_end, toml)
 
     return make
 

@@ -1,11 +1,9 @@
 """How long a worker of its own may go on with what it computes once it is told to end."""
 
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,29 +20,27 @@ MODELS = ("fixture_models.slow.SleepModel", "fixture_models.slow.BusyModel")
 
 
 @pytest.fixture
-def start(stopped_at_the_end) -> Iterator[Callable[[float], tuple[str, Command]]]:
+def start(short_path, stopped_at_the_end) -> Callable[[float], tuple[str, Command]]:
     """Starts a gateway and its only worker with so much time to drain."""
-    with tempfile.TemporaryDirectory(prefix="zp-") as path:
-        folder = Path(path)
 
-        def start(drain_s: float) -> tuple[str, Command]:
-            # Nobody is to wait for another worker, or for the last call when the test is over.
-            settings = (
-                f"worker.drain_s = {drain_s}\ngateway.max_attempts = 1\ngateway.drain_s = 0\n"
-                'log.level = "DEBUG"\n'
-            )
-            (folder / "zeropool.toml").write_text(settings + model_tables(*MODELS))
-            endpoint = free_endpoint()
-            env = {"ZEROPOOL_GATEWAY_BIND": endpoint, "XDG_RUNTIME_DIR": path}
-            gateway, worker = (
-                stopped_at_the_end(Command([name], cwd=folder, extra_env=env))
-                for name in ("gateway", "worker")
-            )
-            gateway.wait_for_output("listening")
-            worker.wait_for_output("ready")
-            return endpoint, worker
+    def start(drain_s: float) -> tuple[str, Command]:
+        # Nobody is to wait for another worker, or for the last call when the test is over.
+        settings = (
+            f"worker.drain_s = {drain_s}\ngateway.max_attempts = 1\ngateway.drain_s = 0\n"
+            'log.level = "DEBUG"\n'
+        )
+        (short_path / "zeropool.toml").write_text(settings + model_tables(*MODELS))
+        endpoint = free_endpoint()
+        env = {"ZEROPOOL_GATEWAY_BIND": endpoint, "XDG_RUNTIME_DIR": str(short_path)}
+        gateway, worker = (
+            stopped_at_the_end(Command([name], cwd=short_path, extra_env=env))
+            for name in ("gateway", "worker")
+        )
+        gateway.wait_for_output("listening")
+        worker.wait_for_output("ready")
+        return endpoint, worker
 
-        yield start
+    return start
 
 
 @pytest.fixture

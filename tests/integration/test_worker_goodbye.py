@@ -1,8 +1,7 @@
 """A worker that is told to stop says goodbye after its last result, and the gateway hears both."""
 
 import signal
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,26 +15,19 @@ FAST_CALLS = 5
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder whose name is short enough for sockets, unlike pytest's."""
-    with tempfile.TemporaryDirectory(prefix="zp-") as path:
-        yield Path(path)
-
-
-@pytest.fixture
 def endpoint() -> str:
     return free_endpoint()
 
 
 @pytest.fixture
-def start(folder: Path, endpoint: str, stopped_at_the_end) -> Callable[[str], Command]:
+def start(short_path: Path, endpoint: str, stopped_at_the_end) -> Callable[[str], Command]:
     """Starts a gateway or a worker, the only ones of their kind until there are more."""
     models = ("fixture_models.once.LargeOnceModel", "fixture_models.once.OnceEchoModel")
-    (folder / "zeropool.toml").write_text('log.level = "DEBUG"\n' + model_tables(*models))
-    env = {"ZEROPOOL_GATEWAY_BIND": endpoint, "XDG_RUNTIME_DIR": str(folder)}
+    (short_path / "zeropool.toml").write_text('log.level = "DEBUG"\n' + model_tables(*models))
+    env = {"ZEROPOOL_GATEWAY_BIND": endpoint, "XDG_RUNTIME_DIR": str(short_path)}
 
     def start(name: str) -> Command:
-        return stopped_at_the_end(Command([name], cwd=folder, extra_env=env))
+        return stopped_at_the_end(Command([name], cwd=short_path, extra_env=env))
 
     return start
 

@@ -4,6 +4,8 @@ Against a Zeropool and against a plain `zerorpc.Server`; both clients have to te
 program's copy for our client differs in the one line that says where `Client` comes from.
 """
 
+import contextlib
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +19,13 @@ pytestmark = pytest.mark.interop
 DROPIN = Path(__file__).parent / "dropin"
 PROGRAM = DROPIN / "program.py"
 THEIRS = "from zerorpc import Client\n"
-OURS = "from zeropool.client import Client\n"
+CLIENTS = {
+    "zerorpc.Client": THEIRS,
+    "zeropool.client.Client": "from zeropool.client import Client\n",
+}
 PROGRAM_TIMEOUT_S = 60.0
+#: For each client two, of which one may still be at a call that was given up.
+WORKERS = 4
 
 MODELS = model_tables(
     "fixture_models.plain.EchoModel",
@@ -64,9 +71,9 @@ def start_server(request, tmp_path_factory):
     """Starts servers of one kind; all are stopped at the end."""
     started = []
 
-    def start():
+    def start(workers=1):
         if request.param == "Zeropool":
-            server = Service(tmp_path_factory.mktemp("dropin"), MODELS, workers=2)
+            server = Service(tmp_path_factory.mktemp("dropin"), MODELS, workers=workers)
         else:
             server = PlainServer()
         started.append(server)
@@ -79,20 +86,35 @@ def start_server(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(start_server):
-    return start_server().ready()
+    return start_server(WORKERS).ready()
 
 
-@pytest.fixture(scope="module", params=["zerorpc.Client", "zeropool.client.Client"])
-def outcomes(request, server, start_server, tmp_path_factory):
-    """What the program says of all its scenarios, with one of the clients."""
+@pytest.fixture(scope="module")
+def outcomes_with(server, start_server, tmp_path_factory):
+    """What the program says of all its scenarios with a client: `outcomes_with(client's name)`.
+
+    With both they run side by side, as most of what they do is wait.
+    """
     text = PROGRAM.read_text()
     assert text.count(THEIRS) == 1
-    program = tmp_path_factory.mktemp("program") / PROGRAM.name
-    is_ours = request.param.startswith("zeropool")
-    program.write_text(text.replace(THEIRS, OURS) if is_ours else text)
-    victim = start_server().ready()
-    peer = Peer([sys.executable, program, server.endpoint, victim.endpoint, victim.pid])
-    return peer.answer(PROGRAM_TIMEOUT_S)
+    victims = [start_server() for _ in CLIENTS]
+    started = {}
+    with contextlib.ExitStack() as stack:
+        for (name, line), victim in zip(CLIENTS.items(), victims, strict=True):
+            program = tmp_path_factory.mktemp("program") / PROGRAM.name
+            program.write_text(text.replace(THEIRS, line))
+            victim.ready()
+            started[name] = Peer(
+                [sys.executable, program, server.endpoint, victim.endpoint, victim.pid]
+            )
+            stack.callback(started[name].end)
+        yield functools.cache(lambda name: started[name].answer(PROGRAM_TIMEOUT_S))
+
+
+@pytest.fixture(params=CLIENTS)
+def outcomes(request, outcomes_with):
+    """What the program says of all its scenarios, with one of the clients."""
+    return outcomes_with(request.param)
 
 
 EXPECTED = {
