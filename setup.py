@@ -28,8 +28,8 @@ NATIVE = {
         "turns unread worker_port"
     ),
     "workers": (
-        "alarm batcher containers core job_port link outbox plain registration runner validation "
-        "wear worker"
+        "alarm batcher containers core job_port link outbox plain registration row_answers runner "
+        "validation wear worker"
     ),
     # What users may subclass, and generators that they may leave, are not: neither would work.
     "client": (
