@@ -29,7 +29,7 @@ NATIVE = {
     ),
     "workers": (
         "alarm batcher containers core job_port link loaded_model outbox plain reading "
-        "registration runner validation wear worker"
+        "registration row_answers runner validation wear worker"
     ),
     # What users may subclass, and generators that they may leave, are not: neither would work.
     "client": (

@@ -63,16 +63,18 @@ class Order:
         self,
         channel: Channel,
         model: str,
-        args: bytes,
+        packed: bytes,
         accepted_at: float,
         limit_s: float,
         due_at: float,
         max_reply_bytes: int,
+        args_at: int = 0,
     ) -> None:
         self.channel = channel
         self.model = model
-        #: The packed argument array.
-        self.args = args
+        #: What ends with the packed argument array, and where that begins.
+        self.packed = packed
+        self.args_at = args_at
         self.accepted_at = accepted_at
         #: The model's limit, from the acceptance or the latest progress on.
         self.limit_s = limit_s
@@ -80,6 +82,11 @@ class Order:
         self.due_at = due_at
         #: Above this, the caller gets an error instead of the reply.
         self.max_reply_bytes = max_reply_bytes
+
+    @property
+    def args_bytes(self) -> int:
+        """The size of the argument array."""
+        return len(self.packed) - self.args_at
 
 
 class Call(abc.ABC):
@@ -104,7 +111,7 @@ class Call(abc.ABC):
         self.model = order.model
         self.accepted_at = order.accepted_at
         #: Arguments, and results that are not sent yet; it changes only in `answered`, `granted`.
-        self.held_bytes = len(order.args)
+        self.held_bytes = order.args_bytes
         self.deadline_at = min(order.accepted_at + order.limit_s, order.due_at)
         # Not the order itself, which holds the arguments: an ended call may be referred to yet.
         self._limit_s = order.limit_s
@@ -221,7 +228,8 @@ class Unary(Call):
 
     def __init__(self, order: Order) -> None:
         super().__init__(order)
-        self._args: bytes | None = order.args
+        # That of one row is never but the end of something.
+        self._args: bytes | None = order.packed
         self._task: Task | None = None
 
     @property

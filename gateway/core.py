@@ -186,20 +186,21 @@ class Gateway:
             raise Draining(_SHUTTING_DOWN)
         queue = self.dispatcher.queues[method.model]
         due = due_at(request)
-        args = request.event.args
-        size_bytes = len(args)
+        event = request.event
+        size_bytes = event.args_bytes
         if method.shape is not _CALL:
-            size_bytes += reading_bytes(args)
+            size_bytes += reading_bytes(size_bytes)
         left_s = min(queue.timeout_s, due - now)
         self.dispatcher.check_room(queue, request.channel.client, size_bytes, left_s)
         order = Order(
             request.channel,
             method.model,
-            args,
+            event.packed,
             now,
             queue.timeout_s,
             due,
             self._limits.max_reply_bytes,
+            event.args_at,
         )
         call = self._call(method, order)
         if call.answer_if_empty(self.session):
@@ -210,7 +211,7 @@ class Gateway:
     def _call(self, method: ModelMethod, order: Order) -> Call:
         if method.shape is _CALL:
             return Unary(order)
-        rows = RowCursor(order.args, method.name)
+        rows = RowCursor(order.packed, method.name, order.args_at)
 
         if method.shape is Shape.BATCH:
             return Batch(order, rows, task_rows=lambda: batch_task_rows(*self._facts(method, rows)))
@@ -256,7 +257,7 @@ class Gateway:
 
     def _leave_lobby(self, now: float) -> None:
         for request in self._lobby.take_all():
-            self._request(request, len(request.event.args), now)
+            self._request(request, request.event.args_bytes, now)
 
     def _refuse_overdue(self, now: float) -> None:
         for request in self._lobby.take_overdue(now):

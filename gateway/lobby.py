@@ -27,7 +27,7 @@ def due_at(request: Requested) -> float:
 
 
 def _size_bytes(request: Requested) -> int:
-    return len(request.event.args) + CALL_BYTES
+    return request.event.args_bytes + CALL_BYTES
 
 
 class Lobby:

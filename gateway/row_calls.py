@@ -38,7 +38,7 @@ class _Rows(Call):
         self._rows = rows
         self._missing = rows.total
         self._flying: dict[int, Task] = {}
-        self.record_bytes += reading_bytes(order.args)
+        self.record_bytes += reading_bytes(order.args_bytes)
 
     def answer_if_empty(self, session: Session) -> bool:
         """As for any call; a call over no rows asks for nothing."""
@@ -109,17 +109,15 @@ class Batch(_Rows):
             {"index": index, "name": error.name, "message": error.message}
             for index, error in sorted(self._errors, key=lambda found: found[0])
         ]
-        value = b"".join(
-            (
-                b"\x82\xabpredictions",
-                array_header(self._rows.total),
-                *(self._bodies[index] for index in sorted(self._bodies)),
-                b"\xa6errors",
-                msgspec.msgpack.encode(errors),
-            )
-        )
+        parts = [
+            b"\x82\xabpredictions",
+            array_header(self._rows.total),
+            *[self._bodies[index] for index in sorted(self._bodies)],
+            b"\xa6errors",
+            msgspec.msgpack.encode(errors),
+        ]
         self.end()
-        session.answer(self.channel, value)
+        session.answer_in_parts(self.channel, parts)
 
     def _most_rows(self) -> int:
         rows = self._task_rows()

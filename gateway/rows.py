@@ -47,29 +47,33 @@ PIECE_BYTES: Final = 65_536
 MIN_ALIKE_ROWS: Final = 64
 
 
-def reading_bytes(args: bytes) -> int:
+def reading_bytes(args_bytes: int) -> int:
     """What reading the rows of an argument array costs beside it: an unpacker, and its copy."""
-    return UNPACKER_BYTES + len(args)
+    return UNPACKER_BYTES + args_bytes
 
 
 class RowCursor:
     """Reads the one array of rows in an argument array piece by piece, without building the rows.
 
     A piece of which all rows are laid out like its first is told by a look at their type bytes
-    (0.02 µs for a row of four numbers); of any other, each row is read (0.15 µs).
+    (0.02 µs for a row of four numbers); of any other, each row is read (0.15 µs). What is behind
+    the last row is not looked at.
+
+    Args:
+        packed: ends with the argument array, which begins at ``args_at``.
 
     Raises:
-        WrongArguments: ``args`` is no argument array with exactly one array of rows in it.
+        WrongArguments: there is no argument array with exactly one array of rows in it.
     """
 
-    def __init__(self, args: bytes, method: str) -> None:
+    def __init__(self, packed: bytes, method: str, args_at: int = 0) -> None:
         self._method = method
-        self._bytes = args
+        self._bytes = packed
         #: Made with the first rows that are read, as it is much larger than most arguments; and the
         #: bytes that it has not been told of since.
         self._unpacker: msgpack.Unpacker | None = None
         self._untold_bytes = 0
-        head = _unpacker(args[:MAX_HEAD_BYTES])
+        head = _unpacker(packed[args_at : args_at + MAX_HEAD_BYTES])
         try:
             given = head.read_array_header()
         except DECODE_ERRORS as error:
@@ -81,7 +85,7 @@ class RowCursor:
             raise WrongArguments(f"{method}(): 'rows' should be an array of rows") from error
         self.total = self.left
         #: Where the next row begins.
-        self._at: int = head.tell()
+        self._at: int = args_at + head.tell()
 
     def next_rows(self, count: int) -> bytes:
         """The next ``count`` rows as a packed array.

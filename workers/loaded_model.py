@@ -7,13 +7,21 @@ them. Knows nothing of jobs, bytes or deadlines.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from zeropool.shared.errors import ModelRefused
 from zeropool.shared.model import ModelInfo
+from zeropool.workers.answer_columns import (
+    PackedAnswers,
+    WrongAnswer,
+    answers_of,
+    is_sequence,
+)
 from zeropool.workers.columns import Columns
 from zeropool.workers.failures import ModelFailed, message_of
 from zeropool.workers.validation import CompiledSchema
+
+_Answers = TypeVar("_Answers", list[object], PackedAnswers | list[object])
 
 
 class LoadedModel:
@@ -69,22 +77,28 @@ class LoadedModel:
         `KeyboardInterrupt` alone goes through.
         """
         if self.predict_batch is not None and len(rows) > 1:
+            predict, count = self.predict_batch, len(rows)
             # A copy: it may change its list.
             predictions = self._predict_together(
-                self.predict_batch, list(rows), len(rows), "predict_batch"
+                lambda: _predictions(predict(list(rows)), count), count, "predict_batch"
             )
             if not isinstance(predictions, Exception):
                 return predictions
         return [self._predict_alone(row) for row in rows]
 
-    def predict_arrays(self, columns: Columns, count: int) -> list[object | Exception] | Exception:
+    def predict_arrays(
+        self, columns: Columns, count: int
+    ) -> PackedAnswers | list[object | Exception] | Exception:
         """Return what `predict_columns` makes of n rows as columns of n values, or what it raised.
 
         To be asked only where the model has it. Which row it is that fails, `predict_rows` tells.
         """
-        if self.predict_columns is None:
+        predict = self.predict_columns
+        if predict is None:
             return ModelFailed(f"{self.info.qualified_name} has no predict_columns")
-        return self._predict_together(self.predict_columns, columns, count, "predict_columns")
+        return self._predict_together(
+            lambda: _answers(predict(columns), count), count, "predict_columns"
+        )
 
     def warmup(self) -> None:
         """Let the model prepare itself, if it wants to; raise `ModelRefused` if it fails."""
@@ -111,26 +125,28 @@ class LoadedModel:
             return self._row_error(error, "predict")
 
     def _predict_together(
-        self, predict: Callable[[Any], Any], data: object, count: int, method: str
-    ) -> list[object | Exception] | Exception:
+        self, predicted: Callable[[], _Answers], count: int, method: str
+    ) -> _Answers | list[object | Exception] | Exception:
         """Return what a method makes of many rows, or what it raised."""
         try:
-            answer = predict(data)
-            predictions = list(answer) if _is_sequence(answer) else None
+            answers = predicted()
         except KeyboardInterrupt:
             raise
+        except WrongAnswer as wrong:
+            return self._wrong_answer(wrong, count, method)
         except BaseException as error:  # noqa: BLE001  # as above; a row may be the cause of it
             return self._row_error(error, method)
-        if predictions is None or len(predictions) != count:
-            found = f"{type(answer).__name__!r}, not a list"
-            if predictions is not None:
-                found = f"{len(predictions)} predictions"
-            name = self.info.qualified_name
-            reason = f"{method} of {name} returned {found} for {count} rows"
-            return [ModelFailed(reason) for _ in range(count)]
-        if not has_errors(predictions):
-            return predictions
-        return [self._row_result(item, method) for item in predictions]
+        if isinstance(answers, PackedAnswers) or not has_errors(answers):
+            return answers
+        return [self._row_result(item, method) for item in answers]
+
+    def _wrong_answer(
+        self, wrong: WrongAnswer, count: int, method: str
+    ) -> list[object | Exception]:
+        """Return the error of each row of an answer that has not one prediction for each."""
+        name = self.info.qualified_name
+        reason = f"{method} of {name} returned {message_of(wrong)} for {count} rows"
+        return [ModelFailed(reason) for _ in range(count)]
 
     def _row_result(self, result: object, method: str) -> object | Exception:
         return self._row_error(result, method) if isinstance(result, BaseException) else result
@@ -156,13 +172,19 @@ def has_errors(outputs: Iterable[object]) -> bool:
     return False
 
 
-def _is_sequence(answer: Any) -> bool:  # noqa: ANN401  # whatever the model returned
-    """Tell whether this can hold one prediction a row: no text, map, set, table or generator."""
-    if type(answer) is list:
-        return True
-    if isinstance(answer, (str, bytes, bytearray)) or hasattr(answer, "keys"):
-        return False
-    return all(hasattr(answer, name) for name in ("__len__", "__getitem__", "__iter__"))
+def _answers(answer: Any, count: int) -> PackedAnswers | list[object]:  # noqa: ANN401  # whatever the model returned
+    """Return the answers of n rows, which may be columns; raise `WrongAnswer` otherwise."""
+    return answers_of(answer, count) if isinstance(answer, dict) else _predictions(answer, count)
+
+
+def _predictions(answer: Any, count: int) -> list[object]:  # noqa: ANN401  # whatever the model returned
+    """Return the predictions of n rows as a list; raise `WrongAnswer` where they are none."""
+    if not is_sequence(answer):
+        raise WrongAnswer(f"{type(answer).__name__!r}, not a list")
+    predictions = list(answer)
+    if len(predictions) != count:
+        raise WrongAnswer(f"{len(predictions)} predictions")
+    return predictions
 
 
 def refused(source: str, reason: str) -> ModelRefused:

@@ -9,25 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
-import msgspec
-
-from zeropool.shared.errors import CallerError, CapacityError, DeadlineExceeded, ZeropoolError
-from zeropool.shared.jobs import Job, Kind, Outcome, Result, RowError
+from zeropool.shared.errors import DeadlineExceeded, ZeropoolError
+from zeropool.shared.jobs import Job, Kind, Outcome, Result
 from zeropool.shared.wire import event as wire
 from zeropool.shared.wire.event import MessageIds
-from zeropool.shared.wire.records import NIL, RemoteFailure
+from zeropool.shared.wire.records import RemoteFailure
+from zeropool.workers.answer_columns import PackedAnswers
 from zeropool.workers.batcher import Batch
 from zeropool.workers.columns import Columns
 from zeropool.workers.failures import describe
 from zeropool.workers.loaded_model import LoadedModel, has_errors
 from zeropool.workers.output import encode_prediction
-from zeropool.workers.plain import encode_each, encode_plain
+from zeropool.workers.plain import encode_each
+from zeropool.workers.row_answers import NOT_THE_MODELS_FAULT, RowAnswers
 
 #: Most rows of one `predict_columns`, unless `max_batch_size` is more. A row of an array costs so
 #: little that 64 are not worth the call: iris takes 0.42 µs a row with 64 of them, 0.19 with 1,024.
 COLUMN_ROWS: Final = 1_024
 
-_PREDICTION_ITEM: Final = b"\x82\xa5index%b\xaaprediction%b"
 # Bound once: looking a member up on its enum costs 0.15 µs on Python 3.11, as much as a call.
 _CALL: Final = Kind.CALL
 _ROWS: Final = Kind.ROWS
@@ -37,7 +36,6 @@ _OK: Final = cast("Outcome", int(Outcome.OK))
 _ERROR: Final = Outcome.ERROR
 _PREDICT: Final = "predict"
 _PREDICT_COLUMNS: Final = "predict_columns"
-_NOT_THE_MODELS_FAULT: Final = (CallerError, CapacityError)
 
 
 class Runner:
@@ -123,7 +121,7 @@ class Runner:
         return Result(job.job_id, job.attempt, _OK, body)
 
     def _failed(self, job: Job, error: Exception, method: str) -> Result:
-        if not isinstance(error, _NOT_THE_MODELS_FAULT):
+        if not isinstance(error, NOT_THE_MODELS_FAULT):
             self._on_failure(job, error, _PREDICT)
         args = wire.encode_failure(job.version, RemoteFailure(*describe(error, method)))
         body = wire.encode_reply(self._ids(), job.reply_to, wire.ERR, args)
@@ -133,88 +131,80 @@ class Runner:
         error = DeadlineExceeded(f"{job.model}: not started before its deadline")
         if job.kind is _CALL:
             return self._failed(job, error, f"{job.model}_predict")
-        return self._rows_result(job, [error] * job.rows)
+        answers = RowAnswers(job)
+        answers.add([error] * job.rows)
+        return self._rows_result(job, answers)
 
     # Rows
 
     def _run_rows(self, model: LoadedModel, job: Job) -> Result:
         suffix = "batch" if job.kind is _ROWS else "stream"
         method = f"{model.info.qualified_name}_predict_{suffix}"
+        answers = RowAnswers(job)
         try:
-            outputs = self._outputs(model, job, method)
+            self._answer_rows(model, job, method, answers)
         except ZeropoolError as error:
-            outputs = [error] * job.rows
-        return self._rows_result(job, outputs)
+            answers = RowAnswers(job)
+            answers.add([error] * job.rows)
+        return self._rows_result(job, answers)
 
-    def _outputs(self, model: LoadedModel, job: Job, method: str) -> list[object]:
+    def _answer_rows(self, model: LoadedModel, job: Job, method: str, answers: RowAnswers) -> None:
         if model.predict_columns is not None:
             columns = model.input.decode_columns(job.args)
             if columns is not None:
-                return self._predict_columns(model, columns, job, method)
-        return self._predict_valid(model, model.input.decode_rows(job.args, method))
+                self._predict_columns(model, columns, job, method, answers)
+                return
+        self._predict_valid(model, model.input.decode_rows(job.args, method), answers)
 
     def _predict_columns(
-        self, model: LoadedModel, columns: Columns, job: Job, method: str
-    ) -> list[object]:
+        self, model: LoadedModel, columns: Columns, job: Job, method: str, answers: RowAnswers
+    ) -> None:
         """The same as `_predict` for rows that are columns; where that fails, of rows again."""
         count: int = len(next(iter(columns.values())))
         step = max(model.info.max_batch_size, COLUMN_ROWS)
         rows: list[object] = []
-        predictions: list[object] = []
         for start in range(0, count, step):
             end = min(start + step, count)
             part = {name: values[start:end] for name, values in columns.items()}
             self._arm(model.info.timeout_s)
             found = model.predict_arrays(part, end - start)
-            if isinstance(found, Exception):
+            if isinstance(found, PackedAnswers):
+                answers.add_packed(found)
+            elif isinstance(found, Exception):
                 if not rows:
                     # Once for a job. It may be one row's fault, or that of the method itself,
                     # which nothing else would tell: the rows are predicted all the same.
                     self._on_failure(job, found, _PREDICT_COLUMNS)
                     rows = model.input.decode_rows(job.args, method)
-                found = self._predict_valid(model, rows[start:end])
-            predictions += found
-        return predictions
+                self._predict_valid(model, rows[start:end], answers)
+            else:
+                answers.add(found)
 
-    def _predict_valid(self, model: LoadedModel, rows: list[object]) -> list[object]:
+    def _predict_valid(self, model: LoadedModel, rows: list[object], answers: RowAnswers) -> None:
         """The same for rows of which some may be errors, which stay in their places."""
         if not has_errors(rows):
-            return self._predict(model, rows)
+            self._predict(model, rows, answers.add)
+            return
         good = [row for row in rows if not isinstance(row, ZeropoolError)]
-        predicted = iter(self._predict(model, good))
-        return [row if isinstance(row, ZeropoolError) else next(predicted) for row in rows]
+        predictions: list[object] = []
+        self._predict(model, good, predictions.extend)
+        predicted = iter(predictions)
+        answers.add([row if isinstance(row, ZeropoolError) else next(predicted) for row in rows])
 
-    def _predict(self, model: LoadedModel, rows: list[object]) -> list[object]:
+    def _predict(
+        self, model: LoadedModel, rows: list[object], take: Callable[[list[object]], None]
+    ) -> None:
         """One prediction for each row, or an exception, in as many batches as it takes."""
         step = model.info.max_batch_size if model.info.batches else 1
-        predictions: list[object] = []
         for start in range(0, len(rows), step):
             self._arm(model.info.timeout_s)
-            predictions += model.predict_rows(rows[start : start + step])
-        return predictions
+            take(model.predict_rows(rows[start : start + step]))
 
-    def _rows_result(self, job: Job, outputs: list[object]) -> Result:
-        """Encode the outputs of a job's rows; an exception among them is that row's error."""
-        if job.kind is _ROWS and (packed := encode_plain(outputs)) is not None:
-            return Result(job.job_id, job.attempt, _OK, packed)
-        bodies: list[bytes] = []
-        errors: list[RowError] = []
-        failure: Exception | None = None
-        for offset, output in enumerate(outputs):
-            encoded = _encoded(output)
-            if isinstance(encoded, bytes):
-                bodies.append(encoded)
-                continue
-            if failure is None and not isinstance(encoded, _NOT_THE_MODELS_FAULT):
-                failure = encoded
-            name, message, _ = describe(encoded, job.model)
-            errors.append(RowError(offset, name, message))
-            bodies.append(NIL)
-        if failure is not None:
-            self._on_failure(job, failure, _PREDICT)
-        if job.kind is _ROWS:
-            return Result(job.job_id, job.attempt, _OK, b"".join(bodies), (), tuple(errors))
-        return Result(job.job_id, job.attempt, _OK, b"", tuple(_items(job, bodies, errors)))
+    def _rows_result(self, job: Job, answers: RowAnswers) -> Result:
+        result = answers.result()
+        if answers.failure is not None:
+            self._on_failure(job, answers.failure, _PREDICT)
+        return result
 
 
 def _encoded(output: object) -> bytes | Exception:
@@ -224,18 +214,3 @@ def _encoded(output: object) -> bytes | Exception:
         return encode_prediction(output)
     except ZeropoolError as error:
         return error
-
-
-def _items(job: Job, bodies: list[bytes], errors: list[RowError]) -> list[bytes]:
-    pack = msgspec.msgpack.encode
-    items = [
-        _PREDICTION_ITEM % (pack(index), body) for index, body in enumerate(bodies, job.first_index)
-    ]
-    for error in errors:
-        items[error.offset] = pack(
-            {
-                "index": job.first_index + error.offset,
-                "error": {"name": error.name, "message": error.message},
-            }
-        )
-    return items

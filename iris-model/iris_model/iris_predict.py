@@ -32,6 +32,8 @@ PARAMETERS = "parameters/iris_model.onnx"  # inside this package
 
 _OUTPUTS = (OUTPUT_NAME,)
 _WIDTH = len(MEASUREMENTS)
+#: To be picked from by an array of labels: as Python's own text, which is shared.
+_SPECIES = np.array(SPECIES, dtype=np.object_)
 
 
 def open_session(network: bytes) -> onnxruntime.InferenceSession:
@@ -102,12 +104,16 @@ class IrisModel:
 
     def predict_columns(
         self, columns: dict[str, NDArray[np.float64]]
-    ) -> list[dict[str, str] | Exception]:
-        """Do what `predict_batch` does for n flowers as arrays of n measurements, by name."""
+    ) -> dict[str, NDArray[np.object_]] | list[dict[str, str] | Exception]:
+        """Do what `predict_batch` does for n flowers as arrays of n measurements, by name.
+
+        Returns an array of n species by its name, or, where a flower is none, what `predict_batch`
+        would return.
+        """
         table = np.column_stack([columns[name] for name in MEASUREMENTS])
         # Written so that NaN, which compares with nothing, fails it.
         if (np.abs(table) <= LARGEST_CM).all():
-            return [*self._predict_table(table.astype(np.float32))]
+            return {"species": _SPECIES[self._labels(table.astype(np.float32))]}
         # A bad one is told as it is in a row.
         return self.predict_batch(
             [dict(zip(MEASUREMENTS, row, strict=True)) for row in table.tolist()]
@@ -120,8 +126,12 @@ class IrisModel:
         return self._predict_table(flat.reshape(count, _WIDTH))
 
     def _predict_table(self, table: NDArray[np.float32]) -> list[dict[str, str]]:
+        return [{"species": SPECIES[label]} for label in self._labels(table).tolist()]
+
+    def _labels(self, table: NDArray[np.float32]) -> NDArray[np.int64]:
+        labels: NDArray[np.int64]
         (labels,) = self._session.run(_OUTPUTS, {INPUT_NAME: table})
-        return [{"species": SPECIES[label]} for label in labels.tolist()]
+        return labels
 
 
 def _table(rows: list[dict[str, Any]]) -> NDArray[np.float32] | None:

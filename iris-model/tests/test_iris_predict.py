@@ -156,7 +156,12 @@ def columns_of(rows):
 
 
 def test_columns_predict_what_rows_do(model, flowers):
-    assert model.predict_columns(columns_of(flowers)) == model.predict_batch(flowers)
+    found = model.predict_columns(columns_of(flowers))
+
+    assert list(found) == ["species"]
+    assert {type(species) for species in found["species"]} == {str}
+    predictions = model.predict_batch(flowers)
+    assert found["species"].tolist() == [each["species"] for each in predictions]
 
 
 def test_columns_are_one_run_of_the_network(counted, flowers):

@@ -266,6 +266,12 @@ def encode_ok(message_id: bytes, response_to: bytes, value: bytes) -> bytes:
     return encode_reply(message_id, response_to, OK, _ONE + value)
 
 
+def encode_ok_of_parts(message_id: bytes, response_to: bytes, parts: Iterable[bytes]) -> bytes:
+    """The same where the result is in parts, which are copied once: together they may be large."""
+    head = (REPLY_HEAD, message_id, REPLY_VERSION, response_to, _PACKED_NAMES[OK], _ONE)
+    return b"".join((*head, *parts))
+
+
 def encode_beat(message_id: bytes, response_to: bytes) -> bytes:
     """Encode a heartbeat. It grants nothing, so that v1 and v2 peers may read it as credit."""
     return encode_reply(message_id, response_to, HEARTBEAT, _BEAT_ARGS)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 from zeropool.shared.errors import ProtocolError
@@ -218,6 +219,10 @@ class Session:
     def answer(self, channel: Channel, value: bytes) -> None:
         """Server role: end a call with its result, as msgpack bytes."""
         self.finish(channel, wire.encode_ok(self.ids(), channel.channel_id, value))
+
+    def answer_in_parts(self, channel: Channel, parts: Iterable[bytes]) -> None:
+        """Server role: the same where the result is in parts."""
+        self.finish(channel, wire.encode_ok_of_parts(self.ids(), channel.channel_id, parts))
 
     def fail(self, channel: Channel, failure: RemoteFailure) -> None:
         """Server role: end a call or a stream with an error."""

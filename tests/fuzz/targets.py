@@ -238,7 +238,9 @@ class RowsTarget(Target):
     def _cut(self, data: bytes) -> None:
         rows: list[object] = []
         try:
-            cursor = RowCursor(data, "m")
+            # As the end of an event, or as they are.
+            before = self._rng.randbytes(self._rng.choice((0, 7, 70)))
+            cursor = RowCursor(before + data, "m", len(before))
             while cursor.left:
                 count = min(self._rng.choice((1, 2, 16, 64)), cursor.left)
                 piece = cursor.next_rows(count)

@@ -54,7 +54,7 @@ def order(chan, args=(1,), **changes):
     facts = {
         "channel": chan,
         "model": "double",
-        "args": pack(list(args)),
+        "packed": pack(list(args)),
         "accepted_at": 0.0,
         "limit_s": 300.0,
         "due_at": float("inf"),
@@ -69,13 +69,13 @@ def unary(chan=None, args=(1,), **changes):
 
 def batch(chan, rows, task_rows=2, **changes):
     wanted = order(chan, (rows,), **changes)
-    cursor = RowCursor(wanted.args, "double_predict_batch")
+    cursor = RowCursor(wanted.packed, "double_predict_batch")
     return Batch(wanted, cursor, task_rows=lambda: task_rows)
 
 
 def stream(chan, rows, task_rows=2, idle_s=60.0, **changes):
     wanted = order(chan, (rows,), **changes)
-    cursor = RowCursor(wanted.args, "double_predict_stream")
+    cursor = RowCursor(wanted.packed, "double_predict_stream")
     return Stream(wanted, cursor, task_rows=lambda _item_bytes: task_rows, idle_s=idle_s)
 
 

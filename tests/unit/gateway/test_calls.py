@@ -68,7 +68,7 @@ def test_a_call_that_is_over_has_no_work(session, channel):
 
 def test_an_ended_call_holds_no_arguments_though_it_is_referred_to(channel):
     wanted = order(channel, ("x" * 1000,))
-    args = wanted.args
+    args = wanted.packed
     call = Unary(wanted)
     del wanted
     held = sys.getrefcount(args)

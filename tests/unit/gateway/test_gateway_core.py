@@ -10,6 +10,7 @@ from zeropool.gateway.enrolment import MAX_MODELS
 from zeropool.shared import jobs
 from zeropool.shared.jobs import Kind, Outcome, Result
 from zeropool.shared.wire import event as wire
+from zeropool.shared.wire.event_scan import MAX_CHECKED_BYTES
 from zeropool.shared.wire.session import Drop
 
 # Workers come
@@ -125,6 +126,53 @@ def test_no_rows_need_no_worker(world, shape, reply):
 def test_arguments_that_are_no_rows_are_refused(world):
     world.worker_up()
     world.call("double_predict_batch", 5)
+    assert world.error() == (
+        "TypeError",
+        "double_predict_batch(): 'rows' should be an array of rows",
+    )
+
+
+def large_batch(rows):
+    """A request whose rows nobody has looked at when it is taken."""
+    request = wire.encode_request(pack("1"), "double_predict_batch", [rows])
+    assert len(request) > MAX_CHECKED_BYTES
+    return request
+
+
+@pytest.fixture
+def large_world(make_world):
+    limit = 1_000_000
+    return make_world(max_request_bytes=limit, max_reply_bytes=limit, max_held_bytes=10 * limit)
+
+
+def test_the_rows_of_a_large_batch_are_answered_in_their_order(large_world):
+    world = large_world
+    world.worker_up("w1", [model_info()])
+    rows = list(range(1000, 41_000))
+    world.from_client("c1", large_batch(rows))
+    while not world.events():
+        world.answer()
+    assert world.reply() == ("OK", [{"predictions": [2 * n for n in rows], "errors": []}])
+
+
+@pytest.mark.parametrize("end", [b"", b"\xc1"])
+def test_a_large_batch_that_is_malformed_at_its_end_is_refused_when_that_is_met(large_world, end):
+    world = large_world
+    world.worker_up("w1", [model_info()])
+    world.from_client("c1", large_batch(list(range(1000, 41_000)))[:-3] + end)
+    while not world.events():
+        world.answer()
+    name, message = world.error()
+    assert name == "TypeError"
+    assert message.startswith("double_predict_batch(): malformed msgpack in or after row ")
+    assert not world.gateway.dispatcher.open_calls
+    assert not world.gateway.budget.call_bytes
+
+
+def test_a_large_batch_whose_arguments_are_no_rows_is_refused_at_once(large_world):
+    world = large_world
+    world.worker_up()
+    world.from_client("c1", large_batch(b"x" * MAX_CHECKED_BYTES))
     assert world.error() == (
         "TypeError",
         "double_predict_batch(): 'rows' should be an array of rows",

@@ -100,6 +100,16 @@ def test_rows_that_are_alike_but_too_few_are_told_when_they_are_met():
         cursor.next_rows(400)
 
 
+def test_rows_may_be_the_end_of_something_and_not_of_it_all():
+    alike = [{"x": float(index)} for index in range(100)]
+    packed = b"event" + pack([["odd", *alike, "odd"]]) + b"more"
+    cursor = RowCursor(packed, METHOD, len(b"event"))
+    assert unpack(cursor.next_rows(1)) == ["odd"]
+    assert unpack(cursor.next_rows(100)) == alike
+    assert unpack(cursor.next_rows(1)) == ["odd"]
+    assert cursor.left == 0
+
+
 def test_after_discard_there_are_no_rows():
     cursor = RowCursor(pack([[1, 2]]), METHOD)
     cursor.discard()

@@ -10,7 +10,7 @@ from wire_peer import packed, parts, request
 
 from zeropool.shared.errors import ProtocolError
 from zeropool.shared.wire.event import NOT_USUAL, decode_any, encode_reply, encode_request
-from zeropool.shared.wire.event_scan import scan_event
+from zeropool.shared.wire.event_scan import MAX_CHECKED_BYTES, scan_event
 
 IDS = st.binary(min_size=1, max_size=60) | st.text(min_size=1, max_size=30)
 NAMES = st.text(max_size=40)
@@ -49,6 +49,35 @@ def usual_events(draw):
 @settings(deadline=None)
 def test_a_usual_event_has_the_parts_that_a_decoder_finds(payload):
     assert parts(scan_event(payload)) == parts(decode_any(payload))
+
+
+LARGE = b"x" * MAX_CHECKED_BYTES
+
+
+def test_the_rows_of_a_large_batch_are_left_to_whoever_cuts_them():
+    whole = request(b"id", "q_predict_batch", [[LARGE]])
+    event = scan_event(whole)
+    assert parts(event) == parts(decode_any(whole))
+    assert event.packed is whole
+    assert event.args_bytes == len(event.args) == len(packed([[LARGE]]))
+    assert scan_event(whole[:-1]).args == packed([[LARGE]])[:-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "header"),
+    [
+        ("q_predict", [LARGE], {}),
+        ("q_predict_stream", [[LARGE]], {}),
+        ("q_predict_batch", [["few"]], {}),
+        ("q_predict_batch", [[LARGE]], {"response_to": b"channel"}),
+    ],
+)
+def test_all_other_arguments_are_looked_at(name, args, header):
+    whole = request(b"id", name, args, **header)
+    event = scan_event(whole)
+    assert parts(event) == parts(decode_any(whole))
+    assert event.packed == packed(args)
+    assert scanned(whole[:-1]) is None
 
 
 @given(usual_events(), st.data())

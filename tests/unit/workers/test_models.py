@@ -283,11 +283,37 @@ def test_columns_that_want_to_exit_end_no_worker():
 
 def test_an_unusable_answer_to_columns_is_an_error_of_each_row():
     model = load("columnar.ScriptedColumnModel")
-    model.model.answer = {"y": [1, 2]}
-    text = "ModelFailed: predict_columns of scripted_columns returned 'dict', not a list for 2 rows"
-    assert failures(model.predict_arrays(COLUMNS, 2)) == [text, text]
+    returned = "ModelFailed: predict_columns of scripted_columns returned"
+    for answer, found in (
+        ("ab", "'str', not a list"),
+        ([1], "1 predictions"),
+        ({"y": [1]}, "1 values as column 'y'"),
+        ({"y": 1}, "'int' as column 'y', not a list or an array"),
+        ({}, "a dict without columns"),
+    ):
+        model.model.answer = answer
+        text = f"{returned} {found} for 2 rows"
+        assert failures(model.predict_arrays(COLUMNS, 2)) == [text, text]
     model.model.answer = [1, ValueError("bad")]
     assert failures(model.predict_arrays(COLUMNS, 2)[1:]) == ["ValueError: bad"]
+
+
+def test_columns_may_be_answered_by_columns():
+    model = load("columnar.ScriptedColumnModel")
+    model.model.answer = {"y": 2 * COLUMNS["x"]}
+    assert len(model.predict_arrays(COLUMNS, 2)) == 2
+    model.model.answer = {"y": [None, {1}]}
+    assert model.predict_arrays(COLUMNS, 2) == [{"y": None}, {"y": {1}}]
+
+
+def test_columns_that_cannot_be_looked_at_are_what_was_raised():
+    class Odd(list):
+        def __len__(self):
+            raise ValueError("odd")
+
+    model = load("columnar.ScriptedColumnModel")
+    model.model.answer = {"y": Odd()}
+    assert failures([model.predict_arrays(COLUMNS, 2)]) == ["ValueError: odd"]
 
 
 def test_an_interrupt_of_columns_goes_through():

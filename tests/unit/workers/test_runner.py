@@ -1,6 +1,7 @@
 """What becomes of the jobs of one batch, as the bytes that the gateway passes on."""
 
 import msgpack
+import numpy as np
 import pytest
 
 from zeropool.shared.jobs import (
@@ -15,6 +16,7 @@ from zeropool.shared.jobs import (
 from zeropool.shared.wire.event import MessageIds
 from zeropool.workers.batcher import Batch
 from zeropool.workers.models import load_model
+from zeropool.workers.row_answers import MAX_WAITING
 from zeropool.workers.runner import COLUMN_ROWS, Runner
 
 REJECTED = "MLModelSchemaValidationException"
@@ -417,6 +419,60 @@ def test_an_exception_that_predict_columns_returns_is_that_rows_error(run, model
 
     assert row_items(result.body) == [None, *range(63)]
     assert [error.name for error in result.errors] == ["KeyError"]
+
+
+def test_answers_may_be_columns(run, models):
+    x = np.arange(float(COLUMN_ROWS))
+    models["scripted_columns"].model.answer = {"y": 2 * x, "name": ["a", "b"] * (COLUMN_ROWS // 2)}
+
+    result = run(rows(1, points(2 * COLUMN_ROWS), model="scripted_columns"))[1]
+
+    answers = [{"y": 2.0 * at, "name": "ab"[at % 2]} for at in range(COLUMN_ROWS)]
+    assert row_items(result.body) == answers * 2
+    assert result.errors == ()
+
+
+def test_answers_that_are_columns_are_items_of_a_stream_too(run, models):
+    models["scripted_columns"].model.answer = {"y": np.arange(64.0)}
+
+    result = run(rows(1, points(64), Kind.ITEMS, "scripted_columns", first_index=40))[1]
+
+    assert [unpacked(item) for item in result.items] == [
+        {"index": 40 + at, "prediction": {"y": float(at)}} for at in range(64)
+    ]
+
+
+def test_a_value_of_a_column_that_no_client_could_read_is_that_rows_error(run, models):
+    models["scripted_columns"].model.answer = {"y": [{1}, *range(63)]}
+
+    result = run(rows(1, points(64), model="scripted_columns"))[1]
+
+    assert row_items(result.body) == [None, *({"y": y} for y in range(63))]
+    message = "can not serialize 'set' object at $.y"
+    assert result.errors == (RowError(0, "TypeError", message),)
+
+
+def test_columns_of_a_wrong_length_are_an_error_of_each_row(run, models):
+    models["scripted_columns"].model.answer = {"y": np.arange(63.0)}
+
+    result = run(rows(1, points(64), model="scripted_columns"))[1]
+
+    message = "predict_columns of scripted_columns returned 63 values as column 'y' for 64 rows"
+    assert row_items(result.body) == [None] * 64
+    assert [*result.errors] == [RowError(at, "ModelFailed", message) for at in range(64)]
+
+
+def test_predictions_and_errors_of_a_large_job_are_in_the_rows_order(run):
+    """Some rows are answered as columns, and of later ones one is an error, and others dicts."""
+    values = points(COLUMN_ROWS) + points(2 * MAX_WAITING, first=-1)
+
+    result = run(rows(1, values, model="columnar"))[1]
+
+    xs = [row["x"] for row in values]
+    assert [each and each["y"] for each in row_items(result.body)] == [
+        None if x < 0 else 2.0 * x for x in xs
+    ]
+    assert [error.offset for error in result.errors] == [COLUMN_ROWS]
 
 
 def test_the_rows_of_a_stream_are_predicted_as_columns_too(run):
