@@ -63,8 +63,9 @@ def ask(
 
 def _require_connection(client: Client, endpoint: str) -> None:
     if not client.wait_connected(CONNECT_TIMEOUT_S):
+        where = client.connection_failure or endpoint
         raise CallFailed(
-            f"nothing answers at {endpoint}; is the gateway running? Start one with: zeropool serve"
+            f"nothing answers at {where}; is the gateway running? Start one with: zeropool serve"
         )
 
 

@@ -117,6 +117,11 @@ class AsyncClient:
             return False
         return True
 
+    @property
+    def connection_failure(self) -> str:
+        """Why the last try to connect failed, after the endpoint; empty where none has."""
+        return "" if self._core is None else self._core.failure
+
     async def close(self) -> None:
         """Close the connections; calls and streams that are open end with `zerorpc.LostRemote`."""
         self._is_closed = True

@@ -100,6 +100,12 @@ class Core:
         return any(link.state is State.READY for link in self.links)
 
     @property
+    def failure(self) -> str:
+        """Why a server cannot be reached, after its endpoint; empty where nothing failed."""
+        failures = [f"{link.endpoint}: {link.failure}" for link in self.links if link.failure]
+        return failures[0] if failures else ""
+
+    @property
     def is_pressing(self) -> bool:
         """Something is to be done as soon as the sockets allow it: shake hands, or send."""
         return any(link.has_outgoing or link.state in _UNDER_WAY for link in self.links)
@@ -390,10 +396,7 @@ class Core:
 
     def _why_unsent(self, call: Call) -> str:
         """Why a call is not on its way; empty where it is, or nobody knows."""
-        if call.link is not None:
-            return ""
-        failures = [f"{link.endpoint}: {link.failure}" for link in self.links if link.failure]
-        return failures[0] if failures else ""
+        return "" if call.link is not None else self.failure
 
 
 _REPEATED: Final = (Failed, Lost)

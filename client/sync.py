@@ -158,6 +158,11 @@ class Client:
         """Wait until a server is there; False when none is after ``timeout_s`` seconds."""
         return self._here().wait_connected(time.monotonic() + seconds(timeout_s))
 
+    @property
+    def connection_failure(self) -> str:
+        """Why the last try to connect failed, after the endpoint; empty where none has."""
+        return self._here().failure
+
     def _new_crew(self) -> Crew:
         crew = Crew(Core(heartbeat_s=self._heartbeat_s, is_passive=self._is_passive))
         for endpoint in self._endpoints:

@@ -120,6 +120,7 @@ class FakeClient:
 
     answer = None
     is_connected = True
+    connection_failure = ""
 
     def __init__(self, endpoint, timeout_s, retry):
         assert (endpoint, timeout_s, retry) == ("tcp://127.0.0.1:4242", 1.0, call.READING_ONLY)
@@ -145,7 +146,7 @@ class FakeClient:
 def client(monkeypatch):
     """The class of the client that `ask` makes."""
     monkeypatch.setattr(call, "Client", FakeClient)
-    for name in ("answer", "is_connected"):
+    for name in ("answer", "is_connected", "connection_failure"):
         monkeypatch.setattr(FakeClient, name, getattr(FakeClient, name))
     return FakeClient
 
@@ -172,6 +173,14 @@ def test_where_nothing_answers_the_user_is_told_what_to_start(client):
     with pytest.raises(
         CallFailed, match=r"nothing answers at tcp://127.0.0.1:4242.*zeropool serve"
     ):
+        asked()
+
+
+def test_the_user_is_told_why_nothing_answers(client):
+    client.is_connected = False
+    client.connection_failure = "tcp://127.0.0.1:4242: Connection refused"
+
+    with pytest.raises(CallFailed, match=r"at tcp://127.0.0.1:4242: Connection refused; is"):
         asked()
 
 

@@ -139,6 +139,17 @@ def test_what_is_no_endpoint_is_refused_at_once(endpoint):
 # Options and attributes
 
 
+@asynchronous
+async def test_without_a_server_the_client_tells_why():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        endpoint = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
+        async with AsyncClient(endpoint) as client:
+            assert client.connection_failure == ""
+            assert not await client.wait_connected(0.2)
+            assert client.connection_failure.startswith(f"{endpoint}: ")
+
+
 @pytest.mark.parametrize("kind", [int, Fraction, np.int64, np.float32, np.float64])
 @asynchronous
 async def test_times_and_slots_may_be_numbers_of_any_kind(server, kind):

@@ -524,6 +524,13 @@ def test_without_a_server_nobody_is_there():
         port = unused.getsockname()[1]
         with Client(f"tcp://127.0.0.1:{port}") as client:
             assert not client.wait_connected(0.05)
+            assert client.connection_failure == f"tcp://127.0.0.1:{port}: Connection refused"
+
+
+def test_who_is_connected_has_no_failure_to_tell(client):
+    client.wait_connected(PATIENCE_S)
+
+    assert client.connection_failure == ""
 
 
 def test_a_call_that_could_not_be_sent_has_zerorpcs_text_and_a_note_with_the_reason(
