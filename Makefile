@@ -25,8 +25,9 @@ SOURCES := $(wildcard client/*.py gateway/*.py shared/*.py shared/*/*.py workers
 PURE := ZEROPOOL_PURE=1
 # Tests of real processes wait more than they compute, so two run at a time, whatever the machine
 # has: more of them would take each other's time. A file stays together, with the services that its
-# tests share; they are begun in their order, in which the long ones come first.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# tests share; they are begun in their order, in which the long ones come first. A process that a
+# test ends is not replaced: with these files kept together, pytest-xdist 3.8 would wait for ever.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 $(BIN)/python:
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "make: Python 3.11 or newer is needed; set PYTHON=/path/to/python" >&2; exit 1; }

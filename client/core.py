@@ -355,7 +355,7 @@ class Core:
         expired = []
         for call in self._all():
             if call.deadline <= now:
-                reason = self._why_unsent(call)
+                reason = self.failure if call.link is None else ""
                 self.give_up(call)
                 call.outcome = Expired(reason)
                 expired.append(call)
@@ -378,7 +378,7 @@ class Core:
             if lost_at > now:
                 self._wake_by(lost_at)
                 continue
-            reason = self._why_unsent(call)
+            reason = self.failure if call.link is None else ""
             self.give_up(call)
             said = f"Lost remote after {self._vigil.patience_s:g}s heartbeat"
             call.outcome = Lost(f"{said}: {reason}" if reason else said)
@@ -393,10 +393,6 @@ class Core:
                 self._commands.append(HangUp(link))
                 news += self.disconnected(link, now, "the server fell silent")
         return news
-
-    def _why_unsent(self, call: Call) -> str:
-        """Why a call is not on its way; empty where it is, or nobody knows."""
-        return "" if call.link is not None else self.failure
 
 
 _REPEATED: Final = (Failed, Lost)

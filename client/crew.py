@@ -168,12 +168,6 @@ class Crew:
             self.wait(Connection(self.core), min(until, _monotonic() + LOOK_AGAIN_S))
         return True
 
-    @property
-    def failure(self) -> str:
-        """Why a server cannot be reached; empty where nothing failed."""
-        with self._lock:
-            return self.core.failure
-
     def add(self, endpoint: str) -> None:
         """Know one more server."""
         with self._lock:

@@ -85,7 +85,7 @@ class Order:
 
     @property
     def args_bytes(self) -> int:
-        """The size of the argument array."""
+        """The size of the argument array; `CALL_BYTES` has room for the head before it."""
         return len(self.packed) - self.args_at
 
 

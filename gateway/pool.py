@@ -242,14 +242,20 @@ class Pool:
         commands, self._commands = self._commands, []
         # First what is cancelled: a job that is taken back may go to the same worker again.
         if self._dispatcher.has_cancellations:
-            for worker_id, job_ids in self._dispatcher.take_cancellations().items():
-                frame = jobs.encode(jobs.Cancel(self._incarnation, job_ids))
-                commands.append(Tell(worker_id, frame))
+            self._cancel(commands)
         for worker_id, batch in self._dispatcher.dispatch(now).items():
             seen = self._fleet.seen_of(worker_id)
             frame = _encode(_JOBS(self._incarnation, batch, seen))
             commands.append(Tell(worker_id, frame))
+        if self._dispatcher.has_cancellations:
+            # A call has failed as its next rows were cut: others of its tasks may just have gone.
+            self._cancel(commands)
         return commands
+
+    def _cancel(self, commands: list[Command]) -> None:
+        for worker_id, job_ids in self._dispatcher.take_cancellations().items():
+            frame = jobs.encode(jobs.Cancel(self._incarnation, job_ids))
+            commands.append(Tell(worker_id, frame))
 
     def _log(self, note: Note, **fields: object) -> None:
         self.notes[note] += 1

@@ -23,7 +23,7 @@ ZEROPOOL = [sys.executable, "-m", "zeropool.cli.main"]
 LIMITED = ["sh", "-c", 'ulimit -n "$0" && exec "$@"']
 #: Processes that run tests side by side, and which of them this one is; pytest-xdist says so.
 SIDES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-SIDE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+SIDE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % SIDES
 #: Below those that Linux gives to connections of its own choice (net.ipv4.ip_local_port_range).
 #: Each side has its part: a port that one has found free is not yet taken when another looks.
 ALL_PORTS = range(12_000, 32_000)

@@ -169,6 +169,20 @@ def test_a_large_batch_that_is_malformed_at_its_end_is_refused_when_that_is_met(
     assert not world.gateway.budget.call_bytes
 
 
+def test_what_workers_have_of_a_large_batch_is_cancelled_as_soon_as_it_fails(large_world):
+    world = large_world
+    for name in ("w1", "w2"):
+        world.worker_up(name, [model_info(batches=True)])
+    world.gateway.dispatcher.queues["double"].observe(1000, 0.01)
+    whole = large_batch(list(range(1000, 42_000)))
+    at = whole.index(b"\xcd" + (1450).to_bytes(2, "big"))
+    world.from_client("c1", whole[:at] + b"\xc1" + whole[at + 1 :])
+    assert world.error()[0] == "TypeError"
+    held = {name: [job.job_id for job in world.held[name]] for name in ("w1", "w2")}
+    assert all(held.values())
+    assert world.cancelled == held
+
+
 def test_a_large_batch_whose_arguments_are_no_rows_is_refused_at_once(large_world):
     world = large_world
     world.worker_up()
