@@ -104,13 +104,19 @@ class Link:
 
     def receive(self) -> bytes | None:
         """The next event of the server, None where none lies there."""
-        receive = self._recv
+        receive, known = self._recv, self._known
         try:
             # A peer that does not frame its messages as ZeroRPC does loses them, and no more: the
             # next frame that is a connection's name begins a message again.
-            while receive(zmq.NOBLOCK) not in self._known or receive(zmq.NOBLOCK):
-                pass
-            return receive(zmq.NOBLOCK)
+            frame = receive(zmq.NOBLOCK)
+            while True:
+                while frame not in known:
+                    frame = receive(zmq.NOBLOCK)
+                frame = receive(zmq.NOBLOCK)
+                if not frame:
+                    frame = receive(zmq.NOBLOCK)
+                    if frame not in known:
+                        return frame
         except zmq.Again:
             return None
 

@@ -333,6 +333,8 @@ def right(header: dict[str, Any]) -> list[bytes]:
 
 #: What may stand before a right answer without spoiling it.
 NOISE = [
+    [b""],
+    [],
     [b"", b""],
     [b"", b"\xc1 no msgpack"],
     [b"no delimiter"],
@@ -349,14 +351,6 @@ def test_what_a_server_sends_beside_its_answers_does_no_harm(impostor, noise):
     done = server.bench("--concurrency", "4", "--timeout", "5", "--expect", '"fine"')
 
     assert rows(done)[0][7] == "0"
-
-
-def test_a_server_that_ends_a_message_too_soon_loses_the_answer_behind_it_and_no_more(impostor):
-    server = impostor(lambda _number, header: [[b""], right(header)])
-
-    done = server.bench("--timeout", "0.2")
-
-    assert (done.returncode, done.stderr) == (EXIT_ERROR, "TimeoutExpired: no answer in 0.2 s\n")
 
 
 def test_answers_that_come_twice_count_once(impostor, tmp_path):
