@@ -96,6 +96,8 @@ def answers_of(columns: Mapping[Any, Any], count: int) -> PackedAnswers | list[o
     Raises:
         WrongAnswer: a column has not one value for each row, or there is none.
     """
+    # What a class of the model's own says of itself may differ from time to time.
+    columns = dict(columns.items())
     if not columns:
         raise WrongAnswer("a dict without columns")
     for name, values in columns.items():
@@ -144,7 +146,7 @@ def _packed(columns: Mapping[Any, Any], count: int) -> PackedAnswers | None:
         if table is not None:
             tables += [before, table]
         else:
-            cells = _texts(values, before)
+            cells = _texts(values, before, count)
             if cells is None:
                 return None
             if tables:
@@ -162,9 +164,11 @@ def _head(fix: int, long: bytes, entries: int) -> bytes:
     return bytes([fix + entries]) if entries <= _MAX_FIX else long + entries.to_bytes(2, "big")
 
 
-def _texts(values: Any, before: bytes) -> Sequence[bytes] | None:  # noqa: ANN401  # the model's
+def _texts(values: Any, before: bytes, count: int) -> Sequence[bytes] | None:  # noqa: ANN401  # the model's
     """What each row has of a column of text; None where it holds anything else."""
     texts = _list_of(values)
+    if len(texts) != count:
+        raise WrongAnswer(f"a column with {len(texts)} values that says it has {count}")
     try:
         # Half the time of a look at each type.
         msgspec.convert(texts, list[str])

@@ -60,15 +60,15 @@ def _refuse_foreign(value: Any) -> None:  # noqa: ANN401  # any decoded value
     kind = type(value)
     if kind is dict:
         _refuse_foreign_keys(value)
-        _refuse_foreign_among(value.values())
+        children = value.values()
     elif kind is list:
-        _refuse_foreign_among(value)
-    elif kind not in SCALARS:
+        children = value
+    elif kind in SCALARS:
+        return
+    else:
         refuse_extension(TIMESTAMP_EXT, memoryview(b""))
-
-
-def _refuse_foreign_among(children: Any) -> None:  # noqa: ANN401  # decoded values
-    # They are of one kind as a rule.
+        return
+    # They are of one kind as a rule. One function: a second would halve the depth of the source.
     known: type = float
     for child in children:
         kind = type(child)

@@ -74,6 +74,8 @@ class RowAnswers:
         return Result(job.job_id, job.attempt, _OK, b"", tuple(self._items()))
 
     def _encode_waiting(self) -> None:
+        if not self._waiting:
+            return
         outputs, self._waiting = self._waiting, []
         packed = encode_plain(outputs) if self._is_batch else None
         if packed is not None:

@@ -228,3 +228,29 @@ def test_floats_of_32_bits_travel_with_64():
     answers = answers_of({"y": np.array([0.1], dtype=np.float32)}, 1)
 
     assert answers.joined() == b"\x81\xa1y\xcb" + struct.pack(">d", np.float32(0.1))
+
+
+class Lying(list):
+    """A model's own sequence, which says another length than it has."""
+
+    def __iter__(self):
+        return iter(["a"] * (len(self) - 1))
+
+
+def test_a_column_that_has_not_what_its_length_says_is_a_wrong_answer():
+    with pytest.raises(WrongAnswer, match="1 values that says it has 2"):
+        answers_of({"y": Lying(["a", "a"]), "z": np.zeros(2)}, 2)
+    with pytest.raises(WrongAnswer, match="1 values that says it has 2"):
+        answers_of({"y": Lying(["a", "a"])}, 2)
+
+
+class Half(dict):
+    """A model's own map, which gives fewer items than it counts."""
+
+    def items(self):
+        return list(super().items())[:1]
+
+
+def test_a_map_of_columns_is_what_its_items_are():
+    answers = answers_of(Half(a=np.zeros(2), b=np.ones(2)), 2)
+    assert answers.joined() == msgpack.packb({"a": 0.0}) * 2
