@@ -97,11 +97,9 @@ def answers_of(columns: Mapping[Any, Any], count: int) -> PackedAnswers | list[o
         WrongAnswer: a column has not one value for each row, or there is none.
     """
     # What a class of the model's own says of itself may differ from time to time.
-    columns = dict(columns.items())
+    columns = {name: _column(name, values, count) for name, values in columns.items()}
     if not columns:
         raise WrongAnswer("a dict without columns")
-    for name, values in columns.items():
-        _check(name, values, count)
     # What numpy makes of a NaN that signals is not to depend on what the model has set.
     with sys.modules["numpy"].errstate(all="ignore"):
         packed = _packed(columns, count)
@@ -112,15 +110,18 @@ def answers_of(columns: Mapping[Any, Any], count: int) -> PackedAnswers | list[o
     return [dict(zip(names, row, strict=True)) for row in zip(*listed, strict=True)]
 
 
-def _check(name: object, values: Any, count: int) -> None:  # noqa: ANN401  # the model's
+def _column(name: object, values: Any, count: int) -> Any:  # noqa: ANN401  # the model's
+    """A column that has one value for each row: as an array of numpy's own class, or as a list."""
     if not is_sequence(values):
         raise WrongAnswer(f"{type(values).__name__!r} as column {name!r}, not a list or an array")
     try:
-        found = len(values)
+        column = values if type(values) is sys.modules["numpy"].ndarray else _list_of(values)
+        found = len(column)
     except TypeError:
         raise WrongAnswer(f"an array without dimensions as column {name!r}") from None
     if found != count:
         raise WrongAnswer(f"{found} values as column {name!r}")
+    return column
 
 
 def _list_of(values: Any) -> list[object]:  # noqa: ANN401  # a list, an array or the like
@@ -146,7 +147,7 @@ def _packed(columns: Mapping[Any, Any], count: int) -> PackedAnswers | None:
         if table is not None:
             tables += [before, table]
         else:
-            cells = _texts(values, before, count)
+            cells = _texts(values, before)
             if cells is None:
                 return None
             if tables:
@@ -164,11 +165,9 @@ def _head(fix: int, long: bytes, entries: int) -> bytes:
     return bytes([fix + entries]) if entries <= _MAX_FIX else long + entries.to_bytes(2, "big")
 
 
-def _texts(values: Any, before: bytes, count: int) -> Sequence[bytes] | None:  # noqa: ANN401  # the model's
+def _texts(values: Any, before: bytes) -> Sequence[bytes] | None:  # noqa: ANN401  # the model's
     """What each row has of a column of text; None where it holds anything else."""
-    texts = _list_of(values)
-    if len(texts) != count:
-        raise WrongAnswer(f"a column with {len(texts)} values that says it has {count}")
+    texts = values if type(values) is list else _list_of(values)
     try:
         # Half the time of a look at each type.
         msgspec.convert(texts, list[str])

@@ -50,7 +50,13 @@ class Event:
     """
 
     __slots__ = (
-        *("args_at", "message_id", "name", "packed", "response_to", "timeout_s", "version"),
+        "args_at",
+        "message_id",
+        "name",
+        "packed",
+        "response_to",
+        "timeout_s",
+        "version",
     )
 
     def __init__(  # noqa: PLR0913, PLR0917 - a record
