@@ -24,12 +24,21 @@ class Waiting:
 
 
 class Unread:
-    """All clients for whom something waits."""
+    """All clients for whom something waits.
+
+    Args:
+        max_client_bytes: what may wait for one client behind the reply that is on its way.
+        max_total_bytes: what the gateway may hold. Together clients leave at most half of it
+            unread; one alone whose only reply is larger may have all.
+        max_wait_s: so long a client may take nothing.
+    """
 
     def __init__(self, *, max_client_bytes: int, max_total_bytes: int, max_wait_s: float) -> None:
         self.held_bytes = 0
-        self._max_client_bytes = max_client_bytes
         self._max_total_bytes = max_total_bytes
+        # The other half is for the calls of those who read: whoever does not cannot take it.
+        self._max_shared_bytes = max_total_bytes // 2
+        self._max_client_bytes = min(max_client_bytes, self._max_shared_bytes)
         self._max_wait_s = max_wait_s
         #: In the order of their last progress.
         self._waiting: OrderedDict[Client, Waiting] = OrderedDict()
@@ -66,11 +75,14 @@ class Unread:
         if behind_bytes > self._max_client_bytes:
             given_up.append(client)
             self.forget(client)
-        while self.held_bytes > self._max_total_bytes:
+        while self.held_bytes > self._most_bytes():
             most = max(self._waiting, key=self._bytes_of)
             given_up.append(most)
             self.forget(most)
         return given_up
+
+    def _most_bytes(self) -> int:
+        return self._max_shared_bytes if len(self._waiting) > 1 else self._max_total_bytes
 
     def _bytes_of(self, client: Client) -> int:
         return self._waiting[client].held_bytes

@@ -61,15 +61,17 @@ def test_a_client_that_reads_nothing_for_too_long_is_given_up(reader):
     assert service.call("echo_predict", 1) == 1
 
 
-def test_all_clients_together_hold_no_more_than_the_limit(serve):
+def test_all_clients_together_hold_no_more_than_half_the_limit_and_others_are_served(serve):
     service = serve(f"gateway.max_held_bytes = {8 * MIB}\n" + MODELS, workers=1).ready()
     dealers = [RawDealer(service.endpoint, receive_high_water=1) for _ in range(4)]
     try:
         for _ in range(CALLS):
             for dealer in dealers:
                 dealer.request("wide_predict", REPLY_BYTES)
-        service.wait_for_output("client does not read its replies", timeout_s=30)
-        assert service.call("echo_predict", 1) == 1
+        while "client does not read its replies" not in service.output:
+            assert service.call("echo_predict", 1) == 1
+        # Half of it, and 2 KiB for each call that is not answered yet.
+        assert service.call("get_status")["held_bytes"] <= 6 * MIB
     finally:
         for dealer in dealers:
             dealer.__exit__()

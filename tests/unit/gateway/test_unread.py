@@ -12,7 +12,9 @@ from zeropool.gateway.unread import Unread
 
 A, B, C = b"a", b"b", b"c"
 MAX_CLIENT_BYTES = 10
-MAX_TOTAL_BYTES = 25
+MAX_TOTAL_BYTES = 50
+#: Of more than one client.
+MAX_SHARED_BYTES = 25
 MAX_WAIT_S = 60.0
 
 
@@ -74,6 +76,19 @@ def test_a_client_may_be_given_up_at_once(unread):
 def test_one_reply_may_be_larger_than_a_clients_bound(unread):
     assert waits(unread, A, MAX_TOTAL_BYTES, behind_bytes=0) == []
     assert unread.held_bytes == MAX_TOTAL_BYTES
+    assert waits(unread, A, MAX_TOTAL_BYTES + 1, behind_bytes=0) == [A]
+
+
+def test_a_clients_own_bound_is_never_more_than_what_all_may_share():
+    unread = Unread(max_client_bytes=100, max_total_bytes=MAX_TOTAL_BYTES, max_wait_s=MAX_WAIT_S)
+    assert waits(unread, A, 30, behind_bytes=MAX_SHARED_BYTES) == []
+    assert waits(unread, A, 30, behind_bytes=MAX_SHARED_BYTES + 1) == [A]
+
+
+def test_whoever_had_more_than_all_may_share_gives_way_to_the_next(unread):
+    assert waits(unread, A, MAX_SHARED_BYTES + 1) == []
+    assert waits(unread, B, 1) == [A]
+    assert repr(unread) == "<Unread clients=1 bytes=1>"
 
 
 def test_over_the_bound_for_all_the_client_with_the_most_is_given_up(unread):
@@ -147,7 +162,7 @@ def test_the_deadline_is_that_of_the_client_whose_last_progress_is_oldest(unread
 CLIENTS = st.sampled_from([b"%d" % each for each in range(10)])
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("keep"), CLIENTS, st.integers(0, 30), st.booleans()),
+        st.tuples(st.just("keep"), CLIENTS, st.integers(0, 60), st.booleans()),
         st.tuples(st.just("forget"), CLIENTS),
         st.tuples(st.just("time"), st.integers(0, 40)),
     ),
@@ -178,7 +193,8 @@ def test_whatever_happens_the_sums_are_right_and_the_bounds_hold(steps):
             gone = unread.take_overdue(now)
             assert all(now - progress_at[client] >= MAX_WAIT_S for client in gone)
         waiting = {each: size for each, size in waiting.items() if size and each not in gone}
-        assert unread.held_bytes == sum(waiting.values()) <= MAX_TOTAL_BYTES
+        bound = MAX_SHARED_BYTES if len(waiting) > 1 else MAX_TOTAL_BYTES
+        assert unread.held_bytes == sum(waiting.values()) <= bound
         assert bool(unread) == bool(waiting)
         since = min((progress_at[client] for client in waiting), default=math.inf)
         assert unread.next_deadline() == since + MAX_WAIT_S
