@@ -34,8 +34,8 @@ NATIVE = {
     # What users may subclass, and generators that they may leave, are not: neither would work.
     "client": (
         "aio_feed aio_flight aio_wires answered asking awaited batch bells call core crew engine "
-        "flight gathering guard link making many packing requests results seats source vigil "
-        "waiting window wires"
+        "flight gathering guard link making many packing requests results seats servers source "
+        "vigil waiting window wires"
     ),
 }
 #: Set to anything: as on a machine without a compiler. The same name does it at run time.

@@ -120,7 +120,7 @@ class AsyncClient:
     @property
     def connection_failure(self) -> str:
         """Why the last try to connect failed, after the endpoint; empty where none has."""
-        return "" if self._core is None else self._core.failure
+        return "" if self._core is None else self._core.servers.failure
 
     async def close(self) -> None:
         """Close the connections; calls and streams that are open end with `zerorpc.LostRemote`."""

@@ -202,7 +202,7 @@ class Wires:
         """Return when a server is there."""
         self._core.connect(_monotonic())
         self.flush()
-        while not self._core.is_connected:
+        while not self._core.servers.is_connected:
             waiter = self.loop.create_future()
             self._waiters.add(waiter)
             try:
@@ -249,7 +249,7 @@ class Wires:
         _tell(core.received(wire.link, data, _monotonic()))
         # Within the same turn, but after those who were told: what they call next goes along.
         self._flush_soon()
-        if self._waiters and core.is_connected:
+        if self._waiters and core.servers.is_connected:
             _tell_futures(self._waiters)
 
     def ended(self, wire: Wire, reason: str) -> None:

@@ -43,7 +43,7 @@ class Connection(Awaited):
     @property
     def has_news(self) -> bool:
         """It is there."""
-        return self._core.is_connected
+        return self._core.servers.is_connected
 
 
 class Relief(Awaited):

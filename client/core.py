@@ -1,6 +1,7 @@
 """What a client decides: which call goes where, when to beat, to repeat, to fail over, to give up.
 
-Many calls are in flight on one connection for each server's address. No I/O, no clock, no thread:
+Many calls are in flight on one connection for each server's address; which one has the next call,
+`Servers` says. No I/O, no clock, no thread:
 a shell owns the sockets, passes `now` (monotonic seconds), and does as it is told. It is driven so:
 
 - `add(endpoint)` makes a `Link`; nothing is connected before there is a call for it, or `connect`.
@@ -32,14 +33,13 @@ from zeropool.client.call import Call
 from zeropool.client.commands import Command, Connect, HangUp
 from zeropool.client.link import Link, State
 from zeropool.client.outcomes import Expired, Failed, Lost
+from zeropool.client.servers import HANDSHAKE_S, Servers
 from zeropool.client.vigil import Vigil
 from zeropool.client.waiting import MAX_UNSENT_BYTES, Waiting
 from zeropool.shared.errors import Draining, ProtocolError
 from zeropool.shared.wire.event import MessageIds
 from zeropool.shared.wire.heartbeat import BEAT_INTERVAL_S
 
-#: A server that accepts connections and does not speak is frozen, or no server.
-HANDSHAKE_S: Final = 5.0
 #: A gateway restarts in a few seconds; until then the others are asked.
 AVOID_DRAINING_S: Final = 2.0
 #: Nothing was lost yet that came and went within this time; looking costs a system call.
@@ -65,11 +65,10 @@ class Core:
         max_unsent_bytes: int = MAX_UNSENT_BYTES,
         ids: MessageIds | None = None,
     ) -> None:
-        self.links: list[Link] = []
+        self.servers = Servers(ids or MessageIds())
         #: When `tick` has something to do; it may come early, never late.
         self.wake_at = math.inf
         self._vigil = Vigil(heartbeat_s, is_passive=is_passive)
-        self._ids = ids or MessageIds()
         self._waiting = Waiting(max_unsent_bytes)
         # A set that keeps its order: calls that wait for their repetition.
         self._paused: dict[Call, None] = {}
@@ -78,37 +77,12 @@ class Core:
         self._is_wanted = False
 
     def __repr__(self) -> str:
-        ready = sum(link.state is State.READY for link in self.links)
-        return f"<Core links={ready}/{len(self.links)} open={self.open_calls}>"
+        return f"<Core {self.servers!r} open={self.open_calls}>"
 
     @property
     def open_calls(self) -> int:
         """Calls without an outcome."""
-        return sum(len(link.calls) for link in self.links) + len(self._waiting) + len(self._paused)
-
-    @property
-    def unsent_calls(self) -> int:
-        """Requests that the shell has not taken."""
-        unsent = 0
-        for link in self.links:
-            unsent += len(link.unsent)
-        return unsent
-
-    @property
-    def is_connected(self) -> bool:
-        """A server is there."""
-        return any(link.state is State.READY for link in self.links)
-
-    @property
-    def failure(self) -> str:
-        """Why a server cannot be reached, after its endpoint; empty where nothing failed."""
-        failures = [f"{link.endpoint}: {link.failure}" for link in self.links if link.failure]
-        return failures[0] if failures else ""
-
-    @property
-    def is_pressing(self) -> bool:
-        """Something is to be done as soon as the sockets allow it: shake hands, or send."""
-        return any(link.has_outgoing or link.state in _UNDER_WAY for link in self.links)
+        return self.servers.open_calls + len(self._waiting) + len(self._paused)
 
     @property
     def has_commands(self) -> bool:
@@ -124,18 +98,16 @@ class Core:
 
     def add(self, endpoint: str) -> Link:
         """Know one more server."""
-        link = Link(endpoint, self._ids)
-        self.links.append(link)
-        return link
+        return self.servers.add(endpoint)
 
     def remove(self, endpoint: str, now: float) -> list[Call]:
         """Know a server no more; return the calls that are lost with it."""
         news: list[Call] = []
-        for link in [link for link in self.links if link.endpoint == endpoint]:
+        for link in [link for link in self.servers.links if link.endpoint == endpoint]:
             if link.state is not State.DOWN:
                 self._commands.append(HangUp(link))
             news += self._drop(link, now, "Lost remote: the client has disconnected from it")
-            self.links.remove(link)
+            self.servers.links.remove(link)
         return news
 
     def connect(self, now: float) -> None:
@@ -191,16 +163,8 @@ class Core:
         """Connect what is down and may be tried again, as long as somebody wants it."""
         if not (self._is_wanted or self.open_calls):
             return
-        for link in self.links:
-            if link.state is not State.DOWN:
-                continue
-            if link.connect_at <= now:
-                link.state = State.CONNECTING
-                link.give_up_at = now + HANDSHAKE_S
-                self._commands.append(Connect(link))
-                self._wake_by(link.give_up_at)
-            else:
-                self._wake_by(link.connect_at)
+        self._commands += [Connect(link) for link in self.servers.begin(now)]
+        self._wake_by(self.servers.next_deadline())
 
     # Calls
 
@@ -245,7 +209,7 @@ class Core:
         self._is_wanted = False
         news = [*self._waiting.take(), *self._paused]
         self._paused.clear()
-        for link in self.links:
+        for link in self.servers.links:
             if link.state is not State.DOWN:
                 self._commands.append(HangUp(link))
             news += link.drop()
@@ -256,19 +220,10 @@ class Core:
         return news
 
     def _chosen(self, now: float) -> Link | None:
-        """The server that has the next call: the least busy one, of those the least used."""
-        if len(self.links) == 1:
-            link = self.links[0]
-            return link if link.state is State.READY else None
-        return self._least_busy(now)
-
-    def _least_busy(self, now: float) -> Link | None:
-        if any(link.state is State.DOWN and link.connect_at <= now for link in self.links):
+        """The server that has the next call."""
+        if self.servers.has_others_to_try(now):
             self._connect(now)
-        ready = [link for link in self.links if link.state is State.READY]
-        if not ready:
-            return None
-        return min(ready, key=lambda link: (link.avoid_until > now, len(link.calls), link.requests))
+        return self.servers.chosen(now)
 
     def _place(self, call: Call, now: float) -> None:
         link = self._chosen(now)
@@ -335,14 +290,11 @@ class Core:
         self.wake_at = min(self.wake_at, at)
 
     def _all(self) -> list[Call]:
-        return [*self._waiting.calls, *self._paused, *self._sent()]
-
-    def _sent(self) -> list[Call]:
-        return [call for link in self.links for call in link.calls.values()]
+        return [*self._waiting.calls, *self._paused, *self.servers.calls()]
 
     def _hang_up_on_the_silent(self, now: float) -> list[Call]:
         news: list[Call] = []
-        for link in self.links:
+        for link in self.servers.links:
             if link.give_up_at <= now:
                 self._commands.append(HangUp(link))
                 reason = f"nobody answers there within {HANDSHAKE_S:g} s"
@@ -355,7 +307,7 @@ class Core:
         expired = []
         for call in self._all():
             if call.deadline <= now:
-                reason = self.failure if call.link is None else ""
+                reason = self.servers.failure_of(call)
                 self.give_up(call)
                 call.outcome = Expired(reason)
                 expired.append(call)
@@ -366,19 +318,19 @@ class Core:
     def _beat(self, now: float) -> None:
         if not self.open_calls:
             self._vigil.rest()
-        for call in self._vigil.due(self._sent(), now):
+        for call in self._vigil.due(self.servers.calls(), now):
             if call.link is not None:
                 call.link.beat(call)
 
     def _missed(self, now: float) -> list[Call]:
         """Calls whose server has fallen silent."""
         missed = []
-        for call in [*self._waiting.calls, *self._sent()]:
+        for call in [*self._waiting.calls, *self.servers.calls()]:
             lost_at = self._vigil.lost_at(call)
             if lost_at > now:
                 self._wake_by(lost_at)
                 continue
-            reason = self.failure if call.link is None else ""
+            reason = self.servers.failure_of(call)
             self.give_up(call)
             said = f"Lost remote after {self._vigil.patience_s:g}s heartbeat"
             call.outcome = Lost(f"{said}: {reason}" if reason else said)
@@ -388,7 +340,7 @@ class Core:
     def _hang_up_on_the_lost(self, silent: list[Link | None], now: float) -> list[Call]:
         """Where not only one call but the whole server is silent, another may answer."""
         news: list[Call] = []
-        for link in self.links:
+        for link in self.servers.links:
             if link in silent and now - link.heard_at >= self._vigil.patience_s:
                 self._commands.append(HangUp(link))
                 news += self.disconnected(link, now, "the server fell silent")
@@ -396,4 +348,3 @@ class Core:
 
 
 _REPEATED: Final = (Failed, Lost)
-_UNDER_WAY: Final = (State.CONNECTING, State.OPEN)

@@ -88,7 +88,7 @@ class Crew:
             self._engine.carry_out(now, is_polled=self._is_led)
             if core.wake_at < self._polls_until:
                 self._engine.wake()
-            if self._seats.is_rising and core.unsent_calls < MOST_HELD_BACK:
+            if self._seats.is_rising and core.servers.unsent_calls < MOST_HELD_BACK:
                 return
             wire = self._engine.claim()
         self._engine.deliver(wire, self._lock)
@@ -162,7 +162,7 @@ class Crew:
                 self._engine.freshen(now, later_s=1.0)
             self.core.connect(now)
             self._engine.carry_out(now, is_polled=self._is_led)
-        while not self.core.is_connected:
+        while not self.core.servers.is_connected:
             if _monotonic() >= until or self._is_closed:
                 return False
             self.wait(Connection(self.core), min(until, _monotonic() + LOOK_AGAIN_S))

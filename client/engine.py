@@ -31,7 +31,7 @@ class Engine:
     @property
     def is_pressing(self) -> bool:
         """Something is to be done as soon as the sockets allow it."""
-        return self.core.is_pressing or self._wires.is_blocked
+        return self.core.servers.is_pressing or self._wires.is_blocked
 
     # Without the lock
 

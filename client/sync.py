@@ -161,7 +161,7 @@ class Client:
     @property
     def connection_failure(self) -> str:
         """Why the last try to connect failed, after the endpoint; empty where none has."""
-        return self._here().core.failure
+        return self._here().core.servers.failure
 
     def _new_crew(self) -> Crew:
         crew = Crew(Core(heartbeat_s=self._heartbeat_s, is_passive=self._is_passive))

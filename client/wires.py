@@ -17,8 +17,8 @@ import threading
 from collections import deque
 from typing import Final
 
-from zeropool.client.core import HANDSHAKE_S
 from zeropool.client.link import Link
+from zeropool.client.servers import HANDSHAKE_S
 from zeropool.shared.endpoints import Tcp, parse
 from zeropool.shared.polling import poll_timeout_ms
 from zeropool.shared.sockets import socket_for

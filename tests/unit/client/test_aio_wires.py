@@ -51,7 +51,7 @@ def wires(core, loop):
 
 def ready(core, *, used_at):
     """A link that is ready, and was used last at that time."""
-    link = core.add(f"tcp://h:{1 + len(core.links)}")
+    link = core.add(f"tcp://h:{1 + len(core.servers.links)}")
     core.connected(link, used_at)
     core.received(link, GREETING + READY, used_at)
     link.take_outgoing()

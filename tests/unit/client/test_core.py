@@ -674,7 +674,7 @@ def test_a_server_can_be_removed(core, pair):
 
     assert core.remove(gone.endpoint, now=1.0) == [made]
     assert core.take_commands()[0] == HangUp(gone)
-    assert gone not in core.links
+    assert gone not in core.servers.links
 
 
 # Bounds
@@ -719,5 +719,5 @@ def test_the_number_of_calls_that_wait_is_bounded(core):
 def test_a_core_tells_what_it_has(core, peer):
     submitted(core, call())
 
-    assert repr(core) == "<Core links=1/1 open=1>"
+    assert repr(core) == "<Core <Servers ready=1/1> open=1>"
     assert repr(peer.link) == "<Link tcp://h:1 ready calls=1>"
