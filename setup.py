@@ -18,7 +18,7 @@ from setuptools import Extension, setup
 #: By package, each of which becomes one library, so that a client does not load a gateway.
 NATIVE = {
     "shared": (
-        "layout polling ports.callers ports.pull_port ports.reception ports.unfinished push "
+        "heads layout polling ports.callers ports.pull_port ports.reception ports.unfinished push "
         "sending wire.answerer wire.beat_order wire.channel wire.dialer wire.event wire.event_scan "
         "wire.flow wire.heartbeat wire.old_zmtp wire.outgoing wire.requested wire.session wire.zmtp"
     ),

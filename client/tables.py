@@ -16,6 +16,7 @@ import msgspec
 
 from zeropool.client.foreign import ENCODER, PLAIN_KINDS, is_a, library
 from zeropool.client.packing import ENCODE_ERRORS, EachPacked, explained
+from zeropool.shared.heads import array_head, map_head
 
 #: For numpy's kind and size in bytes: MessagePack's type byte, and how the value lies behind it.
 _NUMBERS = {
@@ -33,10 +34,6 @@ _NUMBERS = {
 }
 #: False; True is the next.
 _FALSE = 0xC2
-#: MessagePack's headers, by how many entries they can tell of: up to 15, up to 16 bits, more.
-_MAX_FIX, _MAX_16_BITS = 0xF, 0xFFFF
-_MAP_HEADS = (0x80, b"\xde", b"\xdf")
-_ARRAY_HEADS = (0x90, b"\xdc", b"\xdd")
 
 #: Rows that are taken out of their columns in one go where they are wanted one by one.
 CHUNK_ROWS = 1024
@@ -191,10 +188,10 @@ def _table(columns: list[_Foreign], names: list[str] | None) -> Rows:
     if not columns:
         raise TypeError("without columns there are no rows")
     if names is None:
-        head = _head(len(columns), *_ARRAY_HEADS)
+        head = array_head(len(columns))
         keys = [b""] * len(columns)
     else:
-        head = _head(len(columns), *_MAP_HEADS)
+        head = map_head(len(columns))
         keys = [msgspec.msgpack.encode(name) for name in names]
     if all(map(_is_of_numbers, columns)):
         return _NumberRows(head, keys, columns)
@@ -205,14 +202,6 @@ def _bare(column: _Foreign) -> Rows:
     if _is_of_numbers(column):
         return _NumberRows(b"", [b""], [column])
     return _SlicedRows(column)
-
-
-def _head(entries: int, fix: int, of_16_bits: bytes, of_32_bits: bytes) -> bytes:
-    if entries <= _MAX_FIX:
-        return bytes([fix + entries])
-    if entries <= _MAX_16_BITS:
-        return of_16_bits + entries.to_bytes(2, "big")
-    return of_32_bits + entries.to_bytes(4, "big")
 
 
 def _is_of_numbers(column: _Foreign) -> bool:
@@ -243,7 +232,7 @@ class _NumberRows(Rows):
 
     def packed(self, start: int, stop: int) -> bytes:
         laid_out = self._laid_out(start, stop)
-        packed: bytes = _head(len(laid_out), *_ARRAY_HEADS) + laid_out.tobytes()
+        packed: bytes = array_head(len(laid_out)) + laid_out.tobytes()
         return packed
 
     def each(self) -> Iterator[bytes]:

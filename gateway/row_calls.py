@@ -13,8 +13,9 @@ from typing import Final
 import msgspec
 
 from zeropool.gateway.calls import Call, Order, Task
-from zeropool.gateway.rows import RowCursor, array_header, reading_bytes
+from zeropool.gateway.rows import RowCursor, reading_bytes
 from zeropool.shared.errors import DeadlineExceeded, ZeropoolError
+from zeropool.shared.heads import array_head
 from zeropool.shared.jobs import Kind, Result, RowError
 from zeropool.shared.wire.channel import State
 from zeropool.shared.wire.session import Session
@@ -111,7 +112,7 @@ class Batch(_Rows):
         ]
         parts = [
             b"\x82\xabpredictions",
-            array_header(self._rows.total),
+            array_head(self._rows.total),
             *[self._bodies[index] for index in sorted(self._bodies)],
             b"\xa6errors",
             msgspec.msgpack.encode(errors),

@@ -13,6 +13,7 @@ import msgpack
 
 from zeropool.shared.arguments import check_count
 from zeropool.shared.errors import WrongArguments
+from zeropool.shared.heads import array_head
 from zeropool.shared.jobs import MAX_JOB_ROWS
 from zeropool.shared.layout import layout_of
 from zeropool.shared.model import ModelInfo
@@ -98,7 +99,7 @@ class RowCursor:
             self._read(count)
         self.left -= count
         end = self._at
-        rows = b"".join((array_header(count), memoryview(self._bytes)[start:end]))
+        rows = b"".join((array_head(count), memoryview(self._bytes)[start:end]))
         if not self.left:
             self.discard()
         return rows
@@ -152,13 +153,6 @@ def _unpacker(data: bytes | memoryview) -> msgpack.Unpacker:
     unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
     unpacker.feed(data)
     return unpacker
-
-
-def array_header(count: int) -> bytes:
-    """The bytes that begin an array of ``count`` values."""
-    packer = msgpack.Packer()
-    header: bytes = packer.pack_array_header(count)
-    return header
 
 
 def task_rows(info: ModelInfo, row_s: float | None, total: int, workers: int) -> int:

@@ -17,6 +17,8 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from zeropool.shared.heads import array_head, map_head
+
 #: An array of numpy, which need not be there.
 _Array: TypeAlias = Any
 
@@ -38,9 +40,6 @@ _FALSE: Final = 0xC2
 _FLOAT_64: Final = b"\xcb"
 #: Longer doubles have no form; ``output`` makes floats of them.
 _MAX_FLOAT_BYTES: Final = 8
-#: Entries of MessagePack's shorter maps and arrays; a longer row is not worth the trouble.
-_MAX_FIX: Final = 15
-_MAX_16_BITS: Final = 2**16 - 1
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -130,12 +129,10 @@ def _list_of(values: Any) -> list[object]:  # noqa: ANN401  # a list, an array o
 
 def _packed(columns: Mapping[Any, Any], count: int) -> PackedAnswers | None:
     """The answers as bytes; None where a column has none of the forms that are known here."""
-    if len(columns) > _MAX_16_BITS:
-        return None
     parts: list[_Array | Sequence[bytes]] = []
     # Numbers that follow each other are one table, with the names between them.
     tables: list[_Array | bytes] = []
-    before = _head(0x80, b"\xde", len(columns))
+    before = map_head(len(columns))
     for name, values in columns.items():
         if type(name) is not str:
             return None
@@ -158,11 +155,6 @@ def _packed(columns: Mapping[Any, Any], count: int) -> PackedAnswers | None:
     if tables:
         parts.append(_side_by_side(tables, count))
     return PackedAnswers(parts, count)
-
-
-def _head(fix: int, long: bytes, entries: int) -> bytes:
-    """What begins a map or an array."""
-    return bytes([fix + entries]) if entries <= _MAX_FIX else long + entries.to_bytes(2, "big")
 
 
 def _texts(values: Any, before: bytes) -> Sequence[bytes] | None:  # noqa: ANN401  # the model's
@@ -196,13 +188,10 @@ def _table(values: Any) -> _Array | None:  # noqa: ANN401  # the model's
     if values.ndim == 1:
         return _numbers(values)
     rows, width = values.shape
-    if width > _MAX_16_BITS:
-        return None
     numbers = _numbers(values.reshape(rows * width))
     if numbers is None:
         return None
-    head = _head(0x90, b"\xdc", width)
-    return _side_by_side([head, numbers.reshape(rows, width * numbers.shape[1])], rows)
+    return _side_by_side([array_head(width), numbers.reshape(rows, width * numbers.shape[1])], rows)
 
 
 def _numbers(values: _Array) -> _Array | None:

@@ -11,12 +11,11 @@ from typing import Any, Final
 
 import msgspec
 
+from zeropool.shared.heads import array_head_bytes
+
 #: Deepest nesting of a prediction: three Python frames a level must fit into the default recursion
 #: limit of 1,000. The unpackers of clients stop at 512 or 1,024 levels.
 MAX_DEPTH: Final = 200
-#: Longest arrays of MessagePack's two shorter forms.
-MAX_FIXARRAY: Final = 15
-MAX_ARRAY_16: Final = 2**16 - 1
 
 #: What holds nothing else.
 SCALARS: Final = frozenset({float, int, str, bool, type(None), bytes})
@@ -34,7 +33,7 @@ def encode_plain(values: list[object]) -> bytes | None:
         if not are_plain(values, MAX_DEPTH):
             return None
         packed = _ENCODER.encode(values)
-        first_at = _array_header_bytes(len(values))
+        first_at = array_head_bytes(len(values))
         return packed[first_at:]
     except (Exception, SystemExit):  # noqa: BLE001  # a key may raise anything; told with its place
         return None
@@ -47,13 +46,6 @@ def encode_each(values: list[object]) -> list[bytes] | None:
         return [encode(value) for value in values] if are_plain(values, MAX_DEPTH) else None
     except (Exception, SystemExit):  # noqa: BLE001  # as above
         return None
-
-
-def _array_header_bytes(count: int) -> int:
-    """The size of an array's header (MessagePack specification: fixarray, array 16, array 32)."""
-    if count <= MAX_FIXARRAY:
-        return 1
-    return 3 if count <= MAX_ARRAY_16 else 5
 
 
 def are_plain(values: list[Any], depth: int) -> bool:

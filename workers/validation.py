@@ -15,6 +15,7 @@ import msgspec
 
 from zeropool.shared.arguments import check_count
 from zeropool.shared.errors import InvalidInput, ModelRefused, WrongArguments
+from zeropool.shared.heads import array_head
 from zeropool.workers.columns import MIN_ROWS, ColumnReader, Columns, fields_of
 from zeropool.workers.containers import MAX_CONTAINERS, Allowance
 from zeropool.workers.failures import bounded, message_of
@@ -153,7 +154,7 @@ class CompiledSchema:
         if size_bytes > MAX_JOINED_BYTES:
             return None
         try:
-            packed = b"".join([_array_head(count), *calls])
+            packed = b"".join([array_head(count), *calls])
             decoded: list[tuple[object]] = self._calls.decode(packed)
         except Exception:  # noqa: BLE001  # told by the look at each, whatever it is
             return None
@@ -270,11 +271,6 @@ def _decoder(shape: Any, kind: SchemaKind) -> msgspec.msgpack.Decoder[Any] | Non
         return msgspec.msgpack.Decoder(shape(kind.wire_type), ext_hook=refuse_extension)
     except (TypeError, ValueError):
         return None
-
-
-def _array_head(count: int) -> bytes:
-    """The header of an array, in the form that any number of items may have."""
-    return b"\xdd" + count.to_bytes(4, "big")
 
 
 def _array_header(packed: bytes) -> tuple[int, int] | None:
