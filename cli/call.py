@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 import zmq
 
+from zeropool.cli.absence import absence
 from zeropool.client import Client, RetryPolicy
 from zeropool.shared.errors import ZeropoolError
 from zeropool.shared.methods import model_of
@@ -63,10 +64,7 @@ def ask(
 
 def _require_connection(client: Client, endpoint: str) -> None:
     if not client.wait_connected(CONNECT_TIMEOUT_S):
-        where = client.connection_failure or endpoint
-        raise CallFailed(
-            f"nothing answers at {where}; is the gateway running? Start one with: zeropool serve"
-        )
+        raise CallFailed(absence(client.connection_failure or endpoint))
 
 
 def _describe(error: Exception) -> str:

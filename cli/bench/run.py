@@ -12,6 +12,7 @@ from typing import Self
 
 import zmq
 
+from zeropool.cli.absence import absence, with_reason
 from zeropool.cli.bench.arrivals import Arrivals, poisson, steady
 from zeropool.cli.bench.calls import RUN_DIGITS, Calls
 from zeropool.cli.bench.job import BenchFailed, Job
@@ -122,10 +123,7 @@ class Run:
                 f"only {connected} of {target.connections} connections to {target.endpoint} "
                 f"came up in {timeout_s:g} s"
             )
-        raise BenchFailed(
-            f"nothing answers at {target.endpoint}; is the gateway running? "
-            "Start one with: zeropool serve"
-        )
+        raise BenchFailed(absence(with_reason(target.endpoint)))
 
     def _require_connection(self, when: str) -> None:
         if self._load.stopped is Stop.DISCONNECTED:

@@ -410,14 +410,15 @@ def test_a_server_that_stops_to_answer_fills_no_memory(impostor):
 # What can go wrong
 
 
-def test_a_server_that_is_not_there_is_told_with_what_to_start():
+def test_a_server_that_is_not_there_is_told_with_the_reason_and_what_to_start():
     endpoint = free_endpoint()
 
     done = run_zeropool("bench", "--connect", endpoint, "echo")
 
     assert (done.returncode, done.stdout) == (EXIT_ERROR, "")
     assert done.stderr == (
-        f"nothing answers at {endpoint}; is the gateway running? Start one with: zeropool serve\n"
+        f"nothing answers at {endpoint}: Connection refused; is the gateway running? "
+        "Start one with: zeropool serve\n"
     )
 
 
