@@ -20,7 +20,8 @@ NATIVE = {
     "shared": (
         "heads layout polling ports.callers ports.pull_port ports.reception ports.unfinished push "
         "sending wire.answerer wire.beat_order wire.channel wire.dialer wire.event wire.event_scan "
-        "wire.flow wire.heartbeat wire.old_zmtp wire.outgoing wire.requested wire.session wire.zmtp"
+        "wire.flow wire.heartbeat wire.old_zmtp wire.outgoing wire.parked wire.requested "
+        "wire.session wire.zmtp"
     ),
     "gateway": (
         "admission budget calls clients core deadlines dispatcher fleet head_start ledger lobby "

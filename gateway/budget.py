@@ -14,6 +14,10 @@ from zeropool.shared.wire.records import Client
 #: What the gateway's own records of one open call cost: measured with 100,000 waiting calls,
 #: Python 3.11, as growth of the process divided by their number; see ``docs/reliability.md``.
 CALL_BYTES: Final = 2_048
+#: Of all that may be held, replies that connections do not take have a half together, and replies
+#: without credit a quarter: the rest is for the calls of those who take theirs.
+UNREAD_PART: Final = 2
+PARKED_PART: Final = 4
 
 
 class Account:

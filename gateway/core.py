@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from zeropool.gateway.budget import Budget
+from zeropool.gateway.budget import PARKED_PART, Budget
 from zeropool.gateway.calls import Call, Order, Unary
 from zeropool.gateway.commands import Command
 from zeropool.gateway.dispatcher import Dispatcher
@@ -76,7 +76,7 @@ class Gateway:
         self.session = Session(
             Role.SERVER,
             max_parked_bytes=limits.max_unread_bytes,
-            max_parked_bytes_in_all=limits.max_held_bytes,
+            max_parked_bytes_in_all=limits.max_held_bytes // PARKED_PART,
         )
         self.fleet = Fleet()
         self.budget = Budget(limits.max_held_bytes)

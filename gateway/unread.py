@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 
+from zeropool.gateway.budget import UNREAD_PART
 from zeropool.shared.wire.records import Client
 
 
@@ -36,8 +37,7 @@ class Unread:
     def __init__(self, *, max_client_bytes: int, max_total_bytes: int, max_wait_s: float) -> None:
         self.held_bytes = 0
         self._max_total_bytes = max_total_bytes
-        # The other half is for the calls of those who read: whoever does not cannot take it.
-        self._max_shared_bytes = max_total_bytes // 2
+        self._max_shared_bytes = max_total_bytes // UNREAD_PART
         self._max_client_bytes = min(max_client_bytes, self._max_shared_bytes)
         self._max_wait_s = max_wait_s
         #: In the order of their last progress.

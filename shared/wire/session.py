@@ -22,6 +22,7 @@ from zeropool.shared.wire.event import MessageIds
 from zeropool.shared.wire.event_scan import Event
 from zeropool.shared.wire.flow import DEFAULT_SLOTS, ReadWindow
 from zeropool.shared.wire.heartbeat import BEAT_INTERVAL_S, Pulse
+from zeropool.shared.wire.parked import Parked
 from zeropool.shared.wire.records import NIL, Client, RemoteFailure, Route
 from zeropool.shared.wire.requested import Requested
 from zeropool.shared.wire.signals import (
@@ -38,8 +39,6 @@ from zeropool.shared.wire.signals import (
 SERVER_LOST_AFTER_BEATS: Final = 3
 #: Own heartbeats, five minutes of them, for which the end of a stream waits for credit.
 ABANDONED_AFTER_BEATS: Final = 60
-#: What the records of one channel cost beside its payloads, as measured for calls.
-CHANNEL_BYTES: Final = 1_024
 #: Most bytes of terminal events that wait for credit, of one peer and of all, unless the owner says
 #: otherwise.
 DEFAULT_MAX_PARKED_BYTES: Final = 64 * 1024 * 1024
@@ -82,12 +81,8 @@ class Session:
         self._is_client = role is Role.CLIENT
         self.ids = ids or MessageIds()
         self.dropped: Counter[Drop] = Counter()
-        #: What terminal events that wait for credit hold, for all peers.
-        self.parked_bytes = 0
         self._beat_interval_s = beat_interval_s
-        self._max_parked_bytes = max_parked_bytes
-        self._max_parked_bytes_in_all = max_parked_bytes_in_all
-        self._parked: dict[Client, int] = {}
+        self._parked = Parked(max_parked_bytes, max_parked_bytes_in_all)
         #: Open channels by route and id; losses are told in the order of the calls.
         self._channels: dict[Route, dict[bytes, Channel]] = {}
         #: The same ones: every channel's next beat is one interval after its last.
@@ -100,6 +95,11 @@ class Session:
             f"peers={len(self._channels)} outgoing={len(self._outgoing)} "
             f"dropped={self.dropped.total()}>"
         )
+
+    @property
+    def parked_bytes(self) -> int:
+        """What terminal events that wait for credit hold, for all peers."""
+        return self._parked.held_bytes
 
     @property
     def open_channels(self) -> int:
@@ -264,24 +264,13 @@ class Session:
             self._remove(channel)
 
     def _park(self, channel: Channel) -> None:
-        """A terminal event waits for credit; where too much waits, its peer does not get it."""
+        """A terminal event waits for credit; where too much waits, some peer does not get it."""
         if channel.parked_bytes:
             return
-        client = channel.client
-        channel.parked_bytes = CHANNEL_BYTES + sum(map(len, channel.waiting or ()))
-        self.parked_bytes += channel.parked_bytes
-        self._parked[client] = self._parked.get(client, 0) + channel.parked_bytes
-        is_too_much = self._parked[client] > self._max_parked_bytes
-        if is_too_much or self.parked_bytes > self._max_parked_bytes_in_all:
+        self._parked.add(channel)
+        for given_up in self._parked.excess(channel.client):
             self.dropped[Drop.UNCLAIMED] += 1
-            self.close(channel)
-
-    def _unpark(self, channel: Channel) -> None:
-        client = channel.client
-        self.parked_bytes -= channel.parked_bytes
-        self._parked[client] -= channel.parked_bytes
-        if not self._parked[client]:
-            del self._parked[client]
+            self.close(given_up)
 
     def _send_beat(self, channel: Channel) -> None:
         beat = wire.encode_beat(self.ids(), channel.channel_id)
@@ -342,7 +331,7 @@ class Session:
         if channels is None or channels.get(channel.channel_id) is not channel:
             return
         if channel.parked_bytes:
-            self._unpark(channel)
+            self._parked.remove(channel)
         del channels[channel.channel_id]
         if not channels:
             del self._channels[channel.route]
@@ -351,7 +340,7 @@ class Session:
     def check_invariants(self) -> None:
         """The channels are those of the heartbeats, under their own names; the sums are theirs."""
         self._beats.check_invariants()
-        named = parked_bytes = 0
+        named: list[Channel] = []
         for route, channels in self._channels.items():
             if not channels:
                 raise RuntimeError(f"{self!r}: {route} has no channel")
@@ -360,9 +349,7 @@ class Session:
                     raise RuntimeError(f"{self!r}: {channel!r} is called {channel_id!r}")
                 if channel.state is _CLOSED:
                     raise RuntimeError(f"{self!r}: {channel!r} is closed")
-                named += 1
-                parked_bytes += channel.parked_bytes
-        if named != len(self._beats):
-            raise RuntimeError(f"{self!r}: {named} channels have names")
-        if not parked_bytes == self.parked_bytes == sum(self._parked.values()):
-            raise RuntimeError(f"{self!r}: {parked_bytes} bytes are parked")
+                named.append(channel)
+        if len(named) != len(self._beats):
+            raise RuntimeError(f"{self!r}: {len(named)} channels have names")
+        self._parked.check_invariants(named)

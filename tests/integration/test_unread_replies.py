@@ -75,3 +75,21 @@ def test_all_clients_together_hold_no_more_than_half_the_limit_and_others_are_se
     finally:
         for dealer in dealers:
             dealer.__exit__()
+
+
+def test_replies_without_credit_hold_no_more_than_a_quarter_and_others_are_served(serve):
+    service = serve(f"gateway.max_held_bytes = {8 * MIB}\n" + MODELS, workers=1).ready()
+    dealers = [RawDealer(service.endpoint) for _ in range(4)]
+    try:
+        for _ in range(CALLS):
+            for dealer in dealers:
+                dealer.grant(dealer.request("wide_predict", REPLY_BYTES), -1)
+            assert service.call("echo_predict", 1) == 1
+        wait_until(lambda: service.call("get_status")["open_calls"] == 0, "all calls were answered")
+        status = service.call("get_status")
+        assert MIB < status["held_bytes"] <= 2 * MIB
+        assert status["dropped"]["reply_unclaimed"] > 0
+        assert "does not read" not in service.output
+    finally:
+        for dealer in dealers:
+            dealer.__exit__()
