@@ -92,14 +92,14 @@ def test_a_call_is_answered_while_an_earlier_one_still_waits(client):
 
 
 def test_who_leads_is_followed_by_another_when_its_own_call_is_over(client, server):
-    leader = Caller(lambda: client("never", timeout=0.3))
+    leader = Caller(lambda: client("never", timeout=1))
     until(lambda: waiting(client) == 1)
-    followers = [Caller(lambda: client("never", timeout=0.6)) for _ in range(3)]
+    followers = [Caller(lambda: client("never", timeout=1.5)) for _ in range(3)]
     until(lambda: waiting(client) == 4)
 
-    assert "timeout after 0.3s" in str(leader.join().error)
+    assert "timeout after 1s" in str(leader.join().error)
     for follower in followers:
-        assert "timeout after 0.6s" in str(follower.join().error)
+        assert "timeout after 1.5s" in str(follower.join().error)
     assert client.call("echo", 5) == 5
 
 
