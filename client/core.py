@@ -161,10 +161,14 @@ class Core:
 
     def _connect(self, now: float) -> None:
         """Connect what is down and may be tried again, as long as somebody wants it."""
-        if not (self._is_wanted or self.open_calls):
-            return
-        self._commands += [Connect(link) for link in self.servers.begin(now)]
-        self._wake_by(self.servers.next_deadline())
+        if self._is_wanted or self.open_calls:
+            self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        for link in self.servers.begin(now):
+            self._commands.append(Connect(link))
+            self._wake_by(link.give_up_at)
+        self._wake_by(self.servers.next_try_at())
 
     # Calls
 
@@ -222,7 +226,8 @@ class Core:
     def _chosen(self, now: float) -> Link | None:
         """The server that has the next call."""
         if self.servers.has_others_to_try(now):
-            self._connect(now)
+            # For this call, which is in no count yet.
+            self._begin(now)
         return self.servers.chosen(now)
 
     def _place(self, call: Call, now: float) -> None:
@@ -257,6 +262,8 @@ class Core:
         if again_at is None:
             return False
         call.outcome = call.link = None
+        # Until it is sent again, no server owes it a heartbeat.
+        call.heard_at = None
         call.repeat_at = again_at
         self._paused[call] = None
         self._wake_by(again_at)

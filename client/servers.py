@@ -97,9 +97,10 @@ class Servers:
                 begun.append(link)
         return begun
 
-    def next_deadline(self) -> float:
-        """When one may be tried again, or has had its time to be ready."""
+    def next_try_at(self) -> float:
+        """When one of those that are down may be tried again."""
         at = math.inf
         for link in self.links:
-            at = min(at, link.connect_at if link.state is State.DOWN else link.give_up_at)
+            if link.state is State.DOWN:
+                at = min(at, link.connect_at)
         return at

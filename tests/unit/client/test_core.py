@@ -151,6 +151,19 @@ def test_who_connects_and_never_speaks_is_given_up(core):
     assert link.state is State.DOWN
 
 
+def test_without_heartbeats_and_deadlines_too_it_is_given_up():
+    core = Core(heartbeat_s=None)
+    link = core.add("tcp://h:1")
+    submitted(core, call(), now=0.0)
+    core.take_commands()
+    core.connected(link, now=0.1)
+
+    assert core.wake_at == 5.0
+    core.tick(now=5.0)
+
+    assert core.take_commands() == [HangUp(link)]
+
+
 def test_a_server_that_speaks_something_else_is_hung_up_on(core):
     link = core.add("tcp://h:1")
     submitted(core, call(), now=0.0)
@@ -583,6 +596,20 @@ def test_a_lost_call_is_repeated_with_the_next_connection(core, peer):
     assert made.outcome is None
 
 
+def test_a_repeated_call_that_waits_for_a_server_is_not_missed_by_its_first_heartbeats(core, peer):
+    made = repeated(core)
+    peer.sent()
+    peer.beat(made, now=1.0)
+    core.disconnected(peer.link, 14.0, "reset")
+    core.tick(now=14.5)
+
+    # More than 15 s after the only heartbeat, less than 15 s after the repetition.
+    assert core.wake_at == 19.0
+    assert core.tick(now=19.0) == []
+    peer.greet(now=19.1)
+    assert made.link is peer.link
+
+
 def test_a_call_that_waits_for_its_repetition_expires_all_the_same(core, peer):
     made = repeated(core, deadline=3.0)
     peer.fail(made, "Overloaded", "full; retry_after_s=1.00", now=1.0)
@@ -644,6 +671,23 @@ def test_without_one_server_the_other_has_all_calls(core, pair):
         submitted(core, call(), now=1.1)
 
     assert len(pair[1].heard()) == 4
+
+
+def test_one_call_at_a_time_goes_back_to_a_server_that_is_there_again(core):
+    alive, gone = Peer(core, core.add("tcp://h:1")), Peer(core, core.add("tcp://h:2"))
+    first = submitted(core, call(), now=0.0)
+    core.take_commands()
+    alive.greet(now=0.1)
+    core.disconnected(gone.link, 0.1, "Connection refused")
+    alive.answer(first, 1, now=0.2)
+    core.take_commands()
+
+    second = submitted(core, call(), now=9.0)
+
+    assert core.take_commands() == [Connect(gone.link)]
+    gone.greet(now=9.1)
+    alive.answer(second, 1, now=9.2)
+    assert submitted(core, call(), now=9.3).link is gone.link
 
 
 def test_a_lost_call_is_repeated_with_the_other_server(core, pair):

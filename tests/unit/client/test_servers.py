@@ -29,7 +29,7 @@ def test_without_servers_nobody_has_the_call(servers):
     assert not servers.has_others_to_try(NOW)
     assert not servers.is_connected
     assert servers.begin(NOW) == []
-    assert servers.next_deadline() == math.inf
+    assert servers.next_try_at() == math.inf
 
 
 @pytest.mark.parametrize("state", [State.DOWN, State.CONNECTING, State.OPEN])
@@ -65,12 +65,12 @@ def test_what_is_down_is_begun_when_its_time_has_come(servers):
     due, later, ready = added(servers, State.DOWN, State.DOWN, State.READY)
     later.connect_at = NOW + 1
     assert servers.has_others_to_try(NOW)
-    assert servers.next_deadline() == due.connect_at
+    assert servers.next_try_at() == due.connect_at
     assert servers.begin(NOW) == [due]
     assert (due.state, due.give_up_at) == (State.CONNECTING, NOW + HANDSHAKE_S)
     assert servers.begin(NOW) == []
     assert not servers.has_others_to_try(NOW)
-    assert servers.next_deadline() == later.connect_at
+    assert servers.next_try_at() == later.connect_at
     assert ready.state is State.READY
 
 
