@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zmq
-
 from zeropool.client import Client
 
-#: A refusal or an unknown name is told within a few milliseconds; more is told by nobody.
-REASON_S = 1.0
+#: A refusal or an unknown name is told within a few milliseconds; whoever says nothing until then
+#: will not be waited for.
+LOOKS = 20
+LOOK_AGAIN_S = 0.05
 
 
 def absence(where: str) -> str:
@@ -16,11 +16,9 @@ def absence(where: str) -> str:
 
 
 def with_reason(endpoint: str) -> str:
-    """The endpoint, and why nobody can be reached there, found by trying it once more."""
-    try:
-        with Client(endpoint) as client:
-            client.wait_connected(REASON_S)
-            return client.connection_failure or endpoint
-    except zmq.ZMQError:
-        # libzmq knows more kinds of endpoints.
-        return endpoint
+    """The endpoint, and why nobody can be reached there, found by trying it for up to a second."""
+    with Client(endpoint) as client:
+        for _ in range(LOOKS):
+            if client.wait_connected(LOOK_AGAIN_S) or client.connection_failure:
+                break
+        return client.connection_failure or endpoint

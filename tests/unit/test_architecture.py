@@ -117,7 +117,6 @@ ALLOWED_WORLDLY = {
     "cli/bench/run.py": {"random", "secrets", "signal", "zmq"},
     "cli/bench/job.py": {"pathlib"},
     "cli/bench/command.py": {"datetime", "pathlib"},
-    "cli/absence.py": {"zmq"},
     "cli/call.py": {"zmq", "zerorpc"},
     "cli/children.py": {"ctypes", "os", "pathlib", "signal"},
     "cli/processes.py": {"multiprocess", "os", "pathlib", "signal"},
