@@ -24,7 +24,7 @@ from zeropool.gateway.turns import Turns
 from zeropool.shared.errors import Overloaded, WorkerLost, ZeropoolError
 from zeropool.shared.jobs import Job, Kind, Outcome, Result, Results
 from zeropool.shared.model import ModelInfo
-from zeropool.shared.wire.channel import Channel
+from zeropool.shared.wire.channel import Channel, State
 from zeropool.shared.wire.records import Client
 from zeropool.shared.wire.session import Session
 
@@ -35,6 +35,7 @@ OVERDUE_GRACE_S: Final = 10.0
 # Bound once: looking a member up on its enum costs 0.15 µs on Python 3.11, as much as a call.
 _CALL: Final = Kind.CALL
 _RETURNED: Final = Outcome.RETURNED
+_CLOSED: Final = State.CLOSED
 
 
 class Dispatcher:
@@ -390,6 +391,8 @@ class Dispatcher:
                 raise RuntimeError(f"{self!r}: {call!r} is over and still open")
             if call.has_work and not call.is_queued:
                 raise RuntimeError(f"{self!r}: {call!r} has work and is in no queue")
+            if call.channel.state is _CLOSED:
+                raise RuntimeError(f"{self!r}: {call!r} is open on a closed channel")
         for worker in self._fleet:
             if worker.held_rows < 0:
                 raise RuntimeError(f"{worker!r}: answered more than it was given")

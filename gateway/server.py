@@ -17,6 +17,7 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
+from zeropool.gateway.budget import UNREAD_PART
 from zeropool.gateway.clients import ClientPort
 from zeropool.gateway.commands import Command, Connect, Disconnect, Log, Note, Tell
 from zeropool.gateway.core import Gateway
@@ -137,6 +138,14 @@ class Server:
 
     def _make_ports(self, descriptors: int) -> None:
         settings = self._settings
+        if settings.max_reply_bytes > settings.max_held_bytes // UNREAD_PART:
+            log.warning(
+                "one client that does not read a reply can keep the others from being served",
+                extra=fields(
+                    max_reply_bytes=settings.max_reply_bytes,
+                    max_held_bytes=settings.max_held_bytes,
+                ),
+            )
         self._max_connections = most_connections(
             settings.max_connections, descriptors, settings.max_workers
         )

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from typing import Final
 
 from zeropool.gateway.budget import UNREAD_PART
 from zeropool.shared.wire.records import Client
+
+#: Who reads takes something more often, over any network that is not broken.
+STUCK_S: Final = 1.0
 
 
 class Waiting:
     """What waits for one client."""
 
-    __slots__ = ("held_bytes", "progress_at")
+    __slots__ = ("behind_bytes", "held_bytes", "progress_at")
 
     def __init__(self, progress_at: float) -> None:
         #: When it last took something, or the first reply had to wait.
         self.progress_at = progress_at
         self.held_bytes = 0
+        #: The part of it behind the reply that is on its way.
+        self.behind_bytes = 0
 
 
 class Unread:
@@ -29,8 +35,8 @@ class Unread:
 
     Args:
         max_client_bytes: what may wait for one client behind the reply that is on its way.
-        max_total_bytes: what the gateway may hold. Together clients leave at most half of it
-            unread; one alone whose only reply is larger may have all.
+        max_total_bytes: what the gateway may hold. Clients leave at most half of it unread; only
+            one alone, whose one reply is larger, may have all.
         max_wait_s: so long a client may take nothing.
     """
 
@@ -38,7 +44,7 @@ class Unread:
         self.held_bytes = 0
         self._max_total_bytes = max_total_bytes
         self._max_shared_bytes = max_total_bytes // UNREAD_PART
-        self._max_client_bytes = min(max_client_bytes, self._max_shared_bytes)
+        self._max_client_bytes = max_client_bytes
         self._max_wait_s = max_wait_s
         #: In the order of their last progress.
         self._waiting: OrderedDict[Client, Waiting] = OrderedDict()
@@ -55,8 +61,9 @@ class Unread:
         """So much waits for a client now; return those who are given up for it, and forgotten.
 
         ``behind_bytes`` is the part of it behind the reply that is on its way: only that counts
-        for the client's own bound, as one reply may be of any size. Over the bound for all, those
-        for whom the most waits are given up.
+        for the client's own bound, as one reply may be of any size. Over the bound for all, one
+        that has taken nothing for a while is given up, or else one that reads: of several, the one
+        for whom the most waits.
         """
         waiting = self._waiting.get(client)
         if waiting is None:
@@ -68,6 +75,7 @@ class Unread:
             self._waiting.move_to_end(client)
         self.held_bytes += held_bytes - waiting.held_bytes
         waiting.held_bytes = held_bytes
+        waiting.behind_bytes = behind_bytes
         if not held_bytes:
             del self._waiting[client]
             return []
@@ -76,13 +84,23 @@ class Unread:
             given_up.append(client)
             self.forget(client)
         while self.held_bytes > self._most_bytes():
-            most = max(self._waiting, key=self._bytes_of)
-            given_up.append(most)
-            self.forget(most)
+            worst = self._worst(now)
+            given_up.append(worst)
+            self.forget(worst)
         return given_up
 
     def _most_bytes(self) -> int:
-        return self._max_shared_bytes if len(self._waiting) > 1 else self._max_total_bytes
+        if len(self._waiting) > 1 or any(each.behind_bytes for each in self._waiting.values()):
+            return self._max_shared_bytes
+        return self._max_total_bytes
+
+    def _worst(self, now: float) -> Client:
+        stuck = []
+        for client, waiting in self._waiting.items():
+            if now - waiting.progress_at < STUCK_S:
+                break
+            stuck.append(client)
+        return max(stuck or self._waiting, key=self._bytes_of)
 
     def _bytes_of(self, client: Client) -> int:
         return self._waiting[client].held_bytes

@@ -13,19 +13,21 @@ from zeropool.shared.wire.records import Client
 
 #: What the records of one channel cost beside its payloads, as measured for calls.
 CHANNEL_BYTES: Final = 1_024
+#: What becomes free when too much waits in all, as a part of the bound.
+ROOM_PART: Final = 8
 
 
 class Parked:
     """All channels whose terminal event waits.
 
     Args:
-        max_client_bytes: what may wait for one client.
+        max_client_bytes: what may wait for one client, if all may have as much.
         max_total_bytes: what may wait for all of them.
     """
 
     def __init__(self, max_client_bytes: int, max_total_bytes: int) -> None:
         self.held_bytes = 0
-        self._max_client_bytes = max_client_bytes
+        self._max_client_bytes = min(max_client_bytes, max_total_bytes)
         self._max_total_bytes = max_total_bytes
         self._bytes: dict[Client, int] = {}
         #: Of each client, oldest first: sets that keep their order.
@@ -55,15 +57,22 @@ class Parked:
     def excess(self, client: Client) -> list[Channel]:
         """The channels to give up after one of this client's was added.
 
-        Over its own bound a client loses what came last. Over the bound for all, the one for whom
-        the most waits loses it all: to look for it costs a look at each client, and is not to be
-        done for every reply.
+        Over its own bound a client loses what came last. Over the bound for all, those for whom the
+        most waits lose it, until an eighth is free: to look for them costs a look at each client,
+        and is not to be done for every reply.
         """
         if self._bytes[client] > self._max_client_bytes:
             return [next(reversed(self._channels[client]))]
+        excess: list[Channel] = []
         if self.held_bytes > self._max_total_bytes:
-            return list(self._channels[max(self._bytes, key=self._bytes_of)])
-        return []
+            left_bytes = self.held_bytes
+            enough_bytes = self._max_total_bytes - self._max_total_bytes // ROOM_PART
+            for most in sorted(self._bytes, key=self._bytes_of, reverse=True):
+                if left_bytes <= enough_bytes:
+                    break
+                left_bytes -= self._bytes[most]
+                excess += self._channels[most]
+        return excess
 
     def _bytes_of(self, client: Client) -> int:
         return self._bytes[client]
@@ -75,5 +84,7 @@ class Parked:
         if not parked_bytes == self.held_bytes == sum(self._bytes.values()):
             raise RuntimeError(f"{self!r}: {parked_bytes} bytes are parked")
         known = [channel for each in self._channels.values() for channel in each]
-        if set(known) != set(waiting):
+        if set(known) != set(waiting) or not all(self._channels.values()):
             raise RuntimeError(f"{self!r}: {len(waiting)} channels are parked")
+        if self._bytes.keys() != self._channels.keys():
+            raise RuntimeError(f"{self!r}: {len(self._channels)} clients have channels")

@@ -93,10 +93,11 @@ def test_a_hung_predict_ends_in_time_and_its_worker_is_replaced(impatient, metho
     assert "in predict" in impatient.output
 
 
-def test_a_callers_own_limit_shortens_the_models(impatient):
-    with RawDealer(impatient.endpoint) as dealer:
+def test_a_callers_own_limit_shortens_the_models(serve):
+    patient = serve(model_tables("fixture_models.slow.SleepModel", timeout_s=60), workers=1).ready()
+    with RawDealer(patient.endpoint) as dealer:
         channel = wire.MessageIds()()
-        request = wire.encode_request(channel, "sleeper_predict", [{"sleep_s": 0.9}], timeout_s=0.2)
+        request = wire.encode_request(channel, "sleeper_predict", [{"sleep_s": 1}], timeout_s=0.2)
         dealer.send_payload(request)
         # With the model's limit alone, it would be answered.
         name, args = dealer.receive(channel[2:])

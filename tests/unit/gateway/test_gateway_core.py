@@ -729,6 +729,31 @@ def test_nothing_follows_a_terminal_event(world):
     assert unpack(wire.decode_event(world.payloads[0]).message_id)
 
 
+def test_a_stream_whose_end_is_forgotten_as_too_many_wait_is_over(make_world):
+    world = make_world(max_held_bytes=400_000)
+    world.worker_up()
+    for number in range(3):
+        world.call("double_predict_stream", [1, 2], client="greedy", call_id=f"s{number}")
+        world.grant(1, client="greedy", call_id=f"s{number}")
+        world.answer()
+    assert world.gateway.dispatcher.open_calls == 3
+    others = [f"c{number}" for number in range(100)]
+    for client in others:
+        world.call("double_predict", 4, client=client)
+        world.grant(-1, client=client)
+        world.answer()
+        assert world.gateway.session.parked_bytes <= 400_000 // 4
+        world.gateway.check_invariants()
+    assert world.gateway.session.dropped[Drop.UNCLAIMED] > 3
+    assert world.gateway.dispatcher.open_calls == 0
+    assert world.gateway.budget.call_bytes == 0
+    # Nothing more happens to it.
+    world.grant(10, client="greedy", call_id="s0")
+    world.vanish("greedy")
+    world.grant(10, client=others[-1])
+    assert world.reply(others[-1]) == ("OK", [8])
+
+
 def test_a_stream_that_nobody_reads_is_ended_and_its_memory_is_free(world):
     world.worker_up()
     world.call("double_predict_stream", list(range(50)))

@@ -79,10 +79,31 @@ def test_one_reply_may_be_larger_than_a_clients_bound(unread):
     assert waits(unread, A, MAX_TOTAL_BYTES + 1, behind_bytes=0) == [A]
 
 
-def test_a_clients_own_bound_is_never_more_than_what_all_may_share():
-    unread = Unread(max_client_bytes=100, max_total_bytes=MAX_TOTAL_BYTES, max_wait_s=MAX_WAIT_S)
-    assert waits(unread, A, 30, behind_bytes=MAX_SHARED_BYTES) == []
-    assert waits(unread, A, 30, behind_bytes=MAX_SHARED_BYTES + 1) == [A]
+def test_more_behind_a_reply_larger_than_all_may_share_is_too_much(unread):
+    assert waits(unread, A, 30, behind_bytes=0) == []
+    assert waits(unread, A, 31, behind_bytes=1) == [A]
+
+
+def test_a_client_that_is_alone_again_may_have_its_one_large_reply(unread):
+    assert waits(unread, A, 1, 0.0) == []
+    assert waits(unread, B, 30, 5.0) == [A]
+    assert repr(unread) == "<Unread clients=1 bytes=30>"
+
+
+def test_those_who_take_nothing_are_given_up_before_one_who_reads(unread):
+    waits(unread, A, 6, 0.0)
+    waits(unread, B, 7, 0.0)
+    waits(unread, C, 11, 0.5)
+    assert waits(unread, C, 13, 1.0, has_taken=True) == [B]
+    assert waits(unread, C, 18, 1.5, has_taken=True) == []
+    assert waits(unread, C, 20, 1.6, has_taken=True) == [A]
+    assert repr(unread) == "<Unread clients=1 bytes=20>"
+
+
+def test_where_all_have_read_a_moment_ago_the_one_with_the_most_is_given_up(unread):
+    waits(unread, A, 12, 0.0)
+    waits(unread, B, 13, 0.9)
+    assert waits(unread, C, 1, 0.95) == [B]
 
 
 def test_whoever_had_more_than_all_may_share_gives_way_to_the_next(unread):
@@ -173,13 +194,13 @@ STEPS = st.lists(
 @given(STEPS)
 def test_whatever_happens_the_sums_are_right_and_the_bounds_hold(steps):
     unread = make_unread()
-    waiting, progress_at = {}, {}
+    waiting, behind, progress_at = {}, {}, {}
     now = 0.0
     for step, *about in steps:
         gone = []
         if step == "keep":
             client, held_bytes, has_taken = about
-            behind_bytes = held_bytes // 2
+            behind_bytes = behind[client] = held_bytes // 3
             if has_taken or client not in waiting:
                 progress_at[client] = now
             waiting[client] = held_bytes
@@ -193,7 +214,8 @@ def test_whatever_happens_the_sums_are_right_and_the_bounds_hold(steps):
             gone = unread.take_overdue(now)
             assert all(now - progress_at[client] >= MAX_WAIT_S for client in gone)
         waiting = {each: size for each, size in waiting.items() if size and each not in gone}
-        bound = MAX_SHARED_BYTES if len(waiting) > 1 else MAX_TOTAL_BYTES
+        is_one_reply = len(waiting) == 1 and not behind[next(iter(waiting))]
+        bound = MAX_TOTAL_BYTES if is_one_reply else MAX_SHARED_BYTES
         assert unread.held_bytes == sum(waiting.values()) <= bound
         assert bool(unread) == bool(waiting)
         since = min((progress_at[client] for client in waiting), default=math.inf)
