@@ -83,16 +83,18 @@ class Unread:
         if behind_bytes > self._max_client_bytes:
             given_up.append(client)
             self.forget(client)
-        while self.held_bytes > self._most_bytes():
+        while self.held_bytes > self._max_shared_bytes and not self._is_one_reply():
             worst = self._worst(now)
             given_up.append(worst)
             self.forget(worst)
         return given_up
 
-    def _most_bytes(self) -> int:
-        if len(self._waiting) > 1 or any(each.behind_bytes for each in self._waiting.values()):
-            return self._max_shared_bytes
-        return self._max_total_bytes
+    def _is_one_reply(self) -> bool:
+        """All that waits is one reply on its way, which may be larger than what many may leave."""
+        if len(self._waiting) > 1 or self.held_bytes > self._max_total_bytes:
+            return False
+        (alone,) = self._waiting.values()
+        return not alone.behind_bytes
 
     def _worst(self, now: float) -> Client:
         stuck = []
