@@ -1,8 +1,8 @@
 """What a client decides: which call goes where, when to beat, to repeat, to fail over, to give up.
 
 Many calls are in flight on one connection for each server's address; which one has the next call,
-`Servers` says. No I/O, no clock, no thread:
-a shell owns the sockets, passes `now` (monotonic seconds), and does as it is told. It is driven so:
+`Servers` says. No I/O, no clock, no thread: a shell owns the sockets, passes `now` (monotonic
+seconds), and does as it is told. It is driven so:
 
 - `add(endpoint)` makes a `Link`; nothing is connected before there is a call for it, or `connect`.
 - `submit(call, now)` takes a `Call`. `give_up(call)` forgets it: it timed out for its owner alone,

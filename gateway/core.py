@@ -321,8 +321,7 @@ class Gateway:
     def take_commands(self, now: float) -> list[Command]:
         """Decide what to dispatch, and return everything there is to do, in order."""
         self.has_news = False
-        for channel in self.session.take_given_up():
-            self.dispatcher.caller_lost(channel)
+        self._callers_lost(self.session.take_given_up())
         commands = self.pool.take_commands(now)
         outgoing = self.session.take_outgoing()
         if outgoing:

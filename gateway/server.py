@@ -103,6 +103,7 @@ class Server:
             self._close()
 
     def _open(self) -> None:
+        self._warn_of_large_replies()
         descriptors = raise_limit()
         self._make_ports(descriptors)
         self._signals.open()
@@ -136,7 +137,7 @@ class Server:
         self._httpd.open()
         self._epoll.register(self._httpd.fileno(), select.EPOLLIN)
 
-    def _make_ports(self, descriptors: int) -> None:
+    def _warn_of_large_replies(self) -> None:
         settings = self._settings
         if settings.max_reply_bytes > settings.max_held_bytes // UNREAD_PART:
             log.warning(
@@ -146,6 +147,9 @@ class Server:
                     max_held_bytes=settings.max_held_bytes,
                 ),
             )
+
+    def _make_ports(self, descriptors: int) -> None:
+        settings = self._settings
         self._max_connections = most_connections(
             settings.max_connections, descriptors, settings.max_workers
         )

@@ -42,9 +42,9 @@ class Unread:
 
     def __init__(self, *, max_client_bytes: int, max_total_bytes: int, max_wait_s: float) -> None:
         self.held_bytes = 0
+        self._max_client_bytes = max_client_bytes
         self._max_total_bytes = max_total_bytes
         self._max_shared_bytes = max_total_bytes // UNREAD_PART
-        self._max_client_bytes = max_client_bytes
         self._max_wait_s = max_wait_s
         #: In the order of their last progress.
         self._waiting: OrderedDict[Client, Waiting] = OrderedDict()

@@ -15,24 +15,15 @@ _FIX_MAPS: Final = [bytes([0x80 + entries]) for entries in range(_MAX_FIX + 1)]
 
 def array_head(values: int) -> bytes:
     """The bytes that begin an array of so many values, at most 2**32 - 1."""
-    if values <= _MAX_FIX:
-        return _FIX_ARRAYS[values]
-    if values <= _MAX_16_BITS:
-        return b"\xdc" + values.to_bytes(2, "big")
-    return b"\xdd" + values.to_bytes(4, "big")
-
-
-def array_head_bytes(values: int) -> int:
-    """How many bytes begin an array of so many values."""
-    if values <= _MAX_FIX:
-        return 1
-    return 3 if values <= _MAX_16_BITS else 5
+    return _FIX_ARRAYS[values] if values <= _MAX_FIX else _long(b"\xdc", b"\xdd", values)
 
 
 def map_head(entries: int) -> bytes:
     """The bytes that begin a map of so many entries, at most 2**32 - 1."""
-    if entries <= _MAX_FIX:
-        return _FIX_MAPS[entries]
+    return _FIX_MAPS[entries] if entries <= _MAX_FIX else _long(b"\xde", b"\xdf", entries)
+
+
+def _long(of_16_bits: bytes, of_32_bits: bytes, entries: int) -> bytes:
     if entries <= _MAX_16_BITS:
-        return b"\xde" + entries.to_bytes(2, "big")
-    return b"\xdf" + entries.to_bytes(4, "big")
+        return of_16_bits + entries.to_bytes(2, "big")
+    return of_32_bits + entries.to_bytes(4, "big")

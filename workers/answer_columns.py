@@ -124,6 +124,8 @@ def _column(name: object, values: Any, count: int) -> Any:  # noqa: ANN401  # th
 
 
 def _list_of(values: Any) -> list[object]:  # noqa: ANN401  # a list, an array or the like
+    if type(values) is list:
+        return values
     return values.tolist() if isinstance(values, sys.modules["numpy"].ndarray) else list(values)
 
 
@@ -159,7 +161,7 @@ def _packed(columns: Mapping[Any, Any], count: int) -> PackedAnswers | None:
 
 def _texts(values: Any, before: bytes) -> Sequence[bytes] | None:  # noqa: ANN401  # the model's
     """What each row has of a column of text; None where it holds anything else."""
-    texts = values if type(values) is list else _list_of(values)
+    texts = _list_of(values)
     try:
         # Half the time of a look at each type.
         msgspec.convert(texts, list[str])

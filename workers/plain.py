@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from zeropool.shared.heads import array_head_bytes
+from zeropool.shared.heads import array_head
 
 #: Deepest nesting of a prediction: three Python frames a level must fit into the default recursion
 #: limit of 1,000. The unpackers of clients stop at 512 or 1,024 levels.
@@ -33,7 +33,7 @@ def encode_plain(values: list[object]) -> bytes | None:
         if not are_plain(values, MAX_DEPTH):
             return None
         packed = _ENCODER.encode(values)
-        first_at = array_head_bytes(len(values))
+        first_at = len(array_head(len(values)))
         return packed[first_at:]
     except (Exception, SystemExit):  # noqa: BLE001  # a key may raise anything; told with its place
         return None

@@ -84,7 +84,7 @@ class Session:
         self._beat_interval_s = beat_interval_s
         self._parked = Parked(max_parked_bytes, max_parked_bytes_in_all)
         #: Closed as too much waited; their owner has not heard of it.
-        self._given_up: list[Channel] = []
+        self._given_up: list[Lost] = []
         #: Open channels by route and id; losses are told in the order of the calls.
         self._channels: dict[Route, dict[bytes, Channel]] = {}
         #: The same ones: every channel's next beat is one interval after its last.
@@ -253,7 +253,7 @@ class Session:
         channel.close()
         self._remove(channel)
 
-    def take_given_up(self) -> list[Channel]:
+    def take_given_up(self) -> list[Lost]:
         """Channels of which the end waited for credit, and is forgotten as too much did."""
         given_up, self._given_up = self._given_up, []
         return given_up
@@ -278,7 +278,7 @@ class Session:
         for given_up in self._parked.excess(channel.client):
             self.dropped[Drop.UNCLAIMED] += 1
             self.close(given_up)
-            self._given_up.append(given_up)
+            self._given_up.append(Lost(given_up, 0.0))
 
     def _send_beat(self, channel: Channel) -> None:
         beat = wire.encode_beat(self.ids(), channel.channel_id)

@@ -1,5 +1,6 @@
 """Clients that stop reading: they cost little, are given up in the end, and may go on before."""
 
+import contextlib
 import time
 
 import pytest
@@ -19,8 +20,7 @@ def reader(serve):
 
     def start(settings: str = ""):
         service = serve(settings + MODELS, workers=1).ready()
-        dealer = RawDealer(service.endpoint, receive_high_water=1)
-        dealers.append(dealer)
+        dealer = dealers.enter_context(RawDealer(service.endpoint, receive_high_water=1))
         calls = [dealer.request("wide_predict", REPLY_BYTES) for _ in range(CALLS)]
         with RawDealer(service.endpoint) as other:
             wait_until(
@@ -29,10 +29,8 @@ def reader(serve):
             )
         return service, dealer, calls
 
-    dealers = []
-    yield start
-    for dealer in dealers:
-        dealer.__exit__()
+    with contextlib.ExitStack() as dealers:
+        yield start
 
 
 def wake_ups_per_s(process, span_s: float = 2.0) -> float:
@@ -61,39 +59,42 @@ def test_a_client_that_reads_nothing_for_too_long_is_given_up(reader):
     assert service.call("echo_predict", 1) == 1
 
 
-def test_all_clients_together_hold_no_more_than_half_the_limit_and_others_are_served(serve):
-    service = serve(f"gateway.max_held_bytes = {8 * MIB}\n" + MODELS, workers=1).ready()
-    dealers = [RawDealer(service.endpoint, receive_high_water=1) for _ in range(4)]
-    try:
-        for _ in range(CALLS):
-            for dealer in dealers:
-                dealer.request("wide_predict", REPLY_BYTES)
-        give_up_at = time.monotonic() + 30
-        while "client does not read its replies" not in service.output:
-            assert service.call("echo_predict", 1) == 1
-            assert time.monotonic() < give_up_at
-        # A reply may be larger than that, which is told.
-        assert "max_reply_bytes=104857600 max_held_bytes=8388608" in service.output
-        # Half of it, and 2 KiB for each call that is not answered yet.
-        assert service.call("get_status")["held_bytes"] <= 6 * MIB
-    finally:
-        for dealer in dealers:
-            dealer.__exit__()
+@pytest.fixture
+def crowd(serve):
+    """Serves with a budget of 8 MiB, and makes four clients."""
+
+    def start(**options):
+        service = serve(f"gateway.max_held_bytes = {8 * MIB}\n" + MODELS, workers=1).ready()
+        made = [RawDealer(service.endpoint, **options) for _ in range(4)]
+        return service, [dealers.enter_context(dealer) for dealer in made]
+
+    with contextlib.ExitStack() as dealers:
+        yield start
 
 
-def test_replies_without_credit_hold_no_more_than_a_quarter_and_others_are_served(serve):
-    service = serve(f"gateway.max_held_bytes = {8 * MIB}\n" + MODELS, workers=1).ready()
-    dealers = [RawDealer(service.endpoint) for _ in range(4)]
-    try:
-        for _ in range(CALLS):
-            for dealer in dealers:
-                dealer.grant(dealer.request("wide_predict", REPLY_BYTES), -1)
-            assert service.call("echo_predict", 1) == 1
-        wait_until(lambda: service.call("get_status")["open_calls"] == 0, "all calls were answered")
-        status = service.call("get_status")
-        assert REPLY_BYTES < status["held_bytes"] <= 2 * MIB
-        assert status["dropped"]["reply_unclaimed"] > 0
-        assert "client does not read" not in service.output
-    finally:
+def test_all_clients_together_hold_no_more_than_half_the_limit_and_others_are_served(crowd):
+    service, dealers = crowd(receive_high_water=1)
+    for _ in range(CALLS):
         for dealer in dealers:
-            dealer.__exit__()
+            dealer.request("wide_predict", REPLY_BYTES)
+    give_up_at = time.monotonic() + 30
+    while "client does not read its replies" not in service.output:
+        assert service.call("echo_predict", 1) == 1
+        assert time.monotonic() < give_up_at
+    # A reply may be larger than that, which is told.
+    assert "max_reply_bytes=104857600 max_held_bytes=8388608" in service.output
+    # Half of it, and 2 KiB for each call that is not answered yet.
+    assert service.call("get_status")["held_bytes"] <= 6 * MIB
+
+
+def test_replies_without_credit_hold_no_more_than_a_quarter_and_others_are_served(crowd):
+    service, dealers = crowd()
+    for _ in range(CALLS):
+        for dealer in dealers:
+            dealer.grant(dealer.request("wide_predict", REPLY_BYTES), -1)
+        assert service.call("echo_predict", 1) == 1
+    wait_until(lambda: service.call("get_status")["open_calls"] == 0, "all calls were answered")
+    status = service.call("get_status")
+    assert REPLY_BYTES < status["held_bytes"] <= 2 * MIB
+    assert status["dropped"]["reply_unclaimed"] > 0
+    assert "client does not read" not in service.output

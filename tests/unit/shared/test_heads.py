@@ -3,7 +3,7 @@
 import msgpack
 import pytest
 
-from zeropool.shared.heads import array_head, array_head_bytes, map_head
+from zeropool.shared.heads import array_head, map_head
 
 COUNTS = [0, 1, 15, 16, 255, 256, 2**16 - 1, 2**16, 2**32 - 1]
 
@@ -12,4 +12,3 @@ COUNTS = [0, 1, 15, 16, 255, 256, 2**16 - 1, 2**16, 2**32 - 1]
 def test_the_heads_are_those_of_the_packer(count):
     assert array_head(count) == msgpack.Packer().pack_array_header(count)
     assert map_head(count) == msgpack.Packer().pack_map_header(count)
-    assert array_head_bytes(count) == len(array_head(count))
