@@ -46,6 +46,9 @@ QUESTIONS = ("egg_info", "dist_info")
 #: The packages as their names say, which the repository has one level higher.
 TREE = Path("build/tree").absolute()
 GENERATED = Path("build/native").absolute()
+#: Libraries find each other's functions in tables. So no function needs a name that can be looked up:
+#: within a library they call each other directly, and the interpreter's without a stub between.
+FLAGS = ["-fvisibility=hidden", "-fno-plt"]
 #: That the types are right is checked where the dependencies are there. Where pip builds they are
 #: not, and mypy does not know that msgspec's classes take options.
 OPTIONS = (
@@ -74,7 +77,7 @@ def extensions() -> list[Extension]:
         with contextlib.chdir(TREE), tempfile.TemporaryDirectory() as cache:
             made: list[Extension] = mypycify(
                 [*OPTIONS, f"--cache-dir={cache}", *paths],
-                opt_level="1",
+                opt_level="2",
                 debug_level="0",
                 separate=groups,
                 target_dir=str(GENERATED),
@@ -85,6 +88,7 @@ def extensions() -> list[Extension]:
         return []
     for extension in made:
         extension.optional = True
+        extension.extra_compile_args += FLAGS
     return made
 
 
