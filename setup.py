@@ -46,8 +46,8 @@ QUESTIONS = ("egg_info", "dist_info")
 #: The packages as their names say, which the repository has one level higher.
 TREE = Path("build/tree").absolute()
 GENERATED = Path("build/native").absolute()
-#: Libraries find each other's functions in tables. So no function needs a name that can be looked up:
-#: within a library they call each other directly, and the interpreter's without a stub between.
+#: Libraries find each other's functions in tables. So no function needs a name that can be looked
+#: up: within a library they call each other directly, and the interpreter's without a stub between.
 FLAGS = ["-fvisibility=hidden", "-fno-plt"]
 #: That the types are right is checked where the dependencies are there. Where pip builds they are
 #: not, and mypy does not know that msgspec's classes take options.
@@ -64,7 +64,7 @@ def extensions() -> list[Extension]:
     try:
         from mypyc.build import mypycify  # noqa: PLC0415 - it may be missing
     except ImportError:
-        return []
+        return nothing_compiled("mypy is not there")
     make_tree()
     groups = [
         ([source(package, module) for module in modules.split()], f"zeropool.{package}.native")
@@ -83,13 +83,17 @@ def extensions() -> list[Extension]:
                 target_dir=str(GENERATED),
             )
     except SystemExit:
-        # mypy has said why: another version of it, as a rule.
-        sys.stderr.write("warning: nothing is compiled, all modules run as source\n")
-        return []
+        return nothing_compiled("mypy has said why; it is another version of it, as a rule")
     for extension in made:
         extension.optional = True
         extension.extra_compile_args += FLAGS
     return made
+
+
+def nothing_compiled(reason: str) -> list[Extension]:
+    """Say that all modules run as source, and why."""
+    sys.stderr.write(f"warning: nothing is compiled, all modules run as source: {reason}\n")
+    return []
 
 
 def source(package: str, module: str) -> str:
