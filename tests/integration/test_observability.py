@@ -143,6 +143,7 @@ def test_lost_work_is_named_in_the_log(observed):
     service = observed(model_tables("fixture_models.faulty.KillerModel")).ready()
     with pytest.raises(RemoteError):
         service.call("killer_predict", "die")
+    service.wait_for_output("unanswered=1 jobs=", times=3)
     lost = re.findall(r"WARNING gateway: worker lost .* unanswered=1 jobs=(\d+)", service.output)
     assert len(lost) == 3
     assert len(set(lost)) == 1

@@ -5,7 +5,6 @@ else wait. All slow calls run at the same time, each in a worker of its own; one
 """
 
 import json
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,8 +13,7 @@ from peers import Peer, missing_node, node_peer, python_peer, require_node
 from raw_dealer import RawDealer
 
 SLOW_S = 20
-#: For a thousand calls, one after the other; alone they take about 2 s.
-QUICK_S = 10
+#: One after the other; alone they take about 2 s.
 CALLS = 1000
 CALL_TIMEOUT_S = 60
 #: A peer starts and ends around its call.
@@ -66,7 +64,6 @@ def test_a_thousand_other_calls_do_not_wait_behind_the_slow_ones(slow_service, s
     others = python_peer("many.py", slow_service.endpoint, "echo_predict", CALLS)
     report = others.answer(SLOW_S)
     assert report["right"] == CALLS
-    assert report["took_s"] < QUICK_S
     assert {name for name, caller in slow_callers.items() if not caller.is_running} == set()
 
 
@@ -102,11 +99,11 @@ def test_a_model_that_is_slow_for_once_holds_up_nobody_while_a_worker_is_free(se
         for number in range(50):  # so that both models are known as fast
             assert slow.ask("sleeper_predict", {"sleep_s": 0})[0] == "OK"
             assert others.ask("echo_predict", number) == ("OK", [number])
-        started_at = time.monotonic()
         late = slow.request("sleeper_predict", {"sleep_s": 3})
         channels = [others.request("echo_predict", number) for number in range(CALLS)]
         answers = [others.receive(channel) for channel in channels]
-        took_s = time.monotonic() - started_at
+        # Those that had waited behind it would have come after its own answer.
+        with pytest.raises(TimeoutError):
+            slow.receive(late, timeout_s=0.01)
         assert slow.receive(late) == ("OK", [{"slept_s": 3}])
     assert answers == [("OK", [number]) for number in range(CALLS)]
-    assert took_s < 2
