@@ -9,9 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zeropool.client.pending import Gathering, Pending
-from zeropool.client.retry import RetryPolicy
-from zeropool.client.sync import Client
+from zeropool.shared import native
+
+# Before anything is imported that may be compiled.
+native.choose()
+
+from zeropool.client.pending import Gathering, Pending  # noqa: E402
+from zeropool.client.retry import RetryPolicy  # noqa: E402
+from zeropool.client.sync import Client  # noqa: E402
 
 if TYPE_CHECKING:
     from zeropool.client.aio import AsyncClient

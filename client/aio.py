@@ -184,7 +184,7 @@ class AsyncClient:
         call = wires.begin(method, args, timeout_s, manner.retry, slots)
         try:
             await call.owner
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             wires.give_up(call)
             raise
         if call.is_stream:
@@ -312,5 +312,8 @@ class AsyncStream:
         if self._call.outcome is None:
             self._wires.give_up(self._call)
             self._call.outcome = Ended()
+            waiting = self._call.owner
+            if waiting is not None and not waiting.done():
+                waiting.set_result(None)
         if self._call.items:
             self._call.items.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterator
 from typing import Final
@@ -24,7 +23,8 @@ class Feed:
         self._rows = rows
         self._ready: deque[object] = deque()
         self._is_complete = False
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
+        self._is_stopped = False
         self._has_room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -57,6 +57,11 @@ class Feed:
                 while len(self._ready) >= AHEAD:
                     self._has_room.clear()
                     await self._has_room.wait()
+        except asyncio.CancelledError as error:
+            if self._is_stopped:
+                raise
+            # Not of this task: something that the iterable awaits was cancelled.
+            self._error = error
         except Exception as error:  # noqa: BLE001 - the iterable's own
             self._error = error
         self._is_complete = True
@@ -65,6 +70,7 @@ class Feed:
     async def stop(self) -> None:
         """Take no more; the iterable learns of it."""
         if self._task is not None:
+            self._is_stopped = True
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            # Whoever is cancelled here need not wait for what the iterable has yet to do.
+            await asyncio.wait([self._task])

@@ -38,3 +38,40 @@ class Owner(Awaited):
         if owner is not None:
             self.owner = None
             owner.tell(self)
+
+
+class Listener(Owner):
+    """One of several who are told of the same news: each knows the next one, `other`."""
+
+    __slots__ = ("other",)
+
+    def __init__(self, other: Owner | None) -> None:
+        super().__init__()
+        self.other = other
+
+    def tell(self, awaited: Awaited) -> None:
+        """There is news for this one and all that follow."""
+        each: Owner | None = self
+        while isinstance(each, Listener):
+            # Who has heard may be somebody else's at once.
+            following = each.other
+            each.hear()
+            each = following
+        if each is not None:
+            each.tell(awaited)
+
+    def hear(self) -> None:
+        """There is news for this one."""
+        raise NotImplementedError
+
+    def leave(self, awaited: Awaited) -> None:
+        """Be told of this no more; those that follow are, as before."""
+        owner: Owner | None = awaited.owner
+        if owner is self:
+            awaited.owner = self.other
+            return
+        while isinstance(owner, Listener):
+            if owner.other is self:
+                owner.other = self.other
+                return
+            owner = owner.other

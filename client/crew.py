@@ -9,7 +9,6 @@ thread, started when first needed, leads when something is due: heartbeats, conn
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import threading
@@ -19,15 +18,15 @@ from collections.abc import Callable
 from typing import Final
 
 from zeropool.client.awaited import Awaited, Owner
-from zeropool.client.bells import Bell, Connection, Relief
+from zeropool.client.bells import Bells, Connection, Relief
 from zeropool.client.call import Call
 from zeropool.client.core import Core
 from zeropool.client.engine import Engine
 from zeropool.client.guard import Guard
+from zeropool.client.outcomes import Ended
 from zeropool.client.seats import Seat, Seats
 from zeropool.shared.errors import ClientClosed
 
-log = logging.getLogger("zeropool.client")
 #: Who waits for a connection while another thread leads looks for it so often.
 LOOK_AGAIN_S: Final = 0.05
 #: While threads are being woken, their next calls wait to be sent together; with this many the
@@ -52,10 +51,8 @@ class Crew:
         self._seats = Seats()
         #: Until when the leader polls; nothing needs to wake it for later.
         self._polls_until = _NEVER
-        #: Open calls that have callbacks: news of them is awaited though no thread waits.
-        self._called_back = 0
+        self._bells = Bells()
         self._forgotten: deque[Call] = deque()
-        self._after: list[Callable[[], None]] = []
         self._standby: threading.Thread | None = None
         self._standby_until = _NEVER
         self._rouse = threading.Lock()
@@ -88,13 +85,18 @@ class Crew:
             self._engine.carry_out(now, is_polled=self._is_led)
             if core.wake_at < self._polls_until:
                 self._engine.wake()
-            if self._seats.is_rising and core.servers.unsent_calls < MOST_HELD_BACK:
-                return
-            wire = self._engine.claim()
+            is_held_back = self._seats.is_rising and core.servers.unsent_calls < MOST_HELD_BACK
+            wire = None if is_held_back else self._engine.claim()
         self._engine.deliver(wire, self._lock)
+        self._lock.check()
 
     def wait(self, awaited: Awaited, until: float = math.inf) -> bool:
         """Wait for news until then; False if there is none. Raises what interrupts the thread."""
+        has_news = self._wait(awaited, until)
+        self._lock.check()
+        return has_news
+
+    def _wait(self, awaited: Awaited, until: float) -> bool:
         while True:
             with self._lock:
                 if awaited.has_news:
@@ -110,7 +112,7 @@ class Crew:
                     self._lead(awaited, until)
                 finally:
                     self._step_down()
-                self._run_callbacks()
+                self._bells.run()
             if awaited.has_news or self._is_closed or _is_past(until):
                 return awaited.has_news
 
@@ -130,7 +132,8 @@ class Crew:
             self._round(_NEVER)
         finally:
             self._step_down()
-        self._run_callbacks()
+        self._bells.run()
+        self._lock.check()
 
     def read(self, call: Call) -> None:
         """The reader of a stream has taken an item."""
@@ -138,6 +141,18 @@ class Crew:
             self.core.read(call)
             wire = self._engine.claim()
         self._engine.deliver(wire, self._lock)
+
+    def end(self, call: Call) -> None:
+        """Nobody wants more of this call, also not whoever waits for it."""
+        with self._lock:
+            if call.outcome is None:
+                self.core.give_up(call)
+                call.outcome = Ended()
+                self._tell([call])
+                if self._is_led:
+                    # It may be the leader itself that waits for it.
+                    self._engine.wake()
+        self._bells.run()
 
     def forget(self, call: Call) -> None:
         """Nobody waits for this call any more. Also for destructors, which run anywhere."""
@@ -179,7 +194,7 @@ class Crew:
             now = _monotonic()
             self._tell(self.core.remove(endpoint, now))
             self._engine.carry_out(now, is_polled=self._is_led)
-        self._run_callbacks()
+        self._bells.run()
 
     def close(self) -> None:
         """End all calls and connections."""
@@ -199,7 +214,8 @@ class Crew:
                 self._engine.wake()
             else:
                 self._engine.close()
-        self._run_callbacks()
+        self._bells.run()
+        self._lock.check()
 
     def abandon(self) -> None:
         """This is another process's crew, of which a fork has made a copy: let its sockets go."""
@@ -226,6 +242,7 @@ class Crew:
             raise
         if seat.is_leader:
             with self._lock:
+                seat.leave(awaited)
                 self._prepare(until)
             return True
         self._pass_on()
@@ -236,8 +253,7 @@ class Crew:
         """A thread stops waiting; True if it was appointed in the same moment."""
         with self._lock:
             was_woken = self._seats.leave(seat)
-            if awaited.owner is seat:
-                awaited.owner = seat.other
+            seat.leave(awaited)
         if was_woken:
             self._pass_on()
         return seat.is_leader
@@ -254,7 +270,7 @@ class Crew:
 
     def _lead(self, awaited: Awaited, until: float) -> None:
         # Callbacks may wait for calls themselves: whoever runs them must not lead meanwhile.
-        while not (awaited.has_news or self._is_closed or self._after):
+        while not (awaited.has_news or self._is_closed or self._bells.rung):
             if _is_past(until):
                 return
             self._round(until)
@@ -272,6 +288,9 @@ class Crew:
                 self._is_led = False
                 self._engine.close()
                 return
+            if self._engine.has_arrivals:
+                # This thread was interrupted; others may wait for just that.
+                self._engine.take([], _monotonic())
             if self._seats.appoint():
                 return
             self._is_led = False
@@ -282,13 +301,13 @@ class Crew:
         """Wait for something, until then at the latest, and deal with it."""
         engine = self._engine
         ready = engine.poll(self._polls_until, _monotonic())
-        arrivals = engine.receive(ready)
+        engine.receive(ready)
         now = _monotonic()
         wire = None
         with self._lock:
             self._give_up_the_forgotten()
             if not self._is_closed:
-                engine.take(ready, arrivals, now)
+                engine.take(ready, now)
                 engine.carry_out(now, is_polled=False)
                 wire = engine.claim()
                 self._prepare(until)
@@ -309,25 +328,9 @@ class Crew:
         with self._lock:
             if awaited.has_news:
                 return False
-            awaited.owner = Bell(self, callback, awaited.owner)
-            self._called_back += 1
+            awaited.owner = self._bells.hang(callback, awaited.owner)
             self._rouse_standby()
         return True
-
-    def answer_bell(self, callback: Callable[[], None]) -> None:
-        """Run this once the lock is free; called with it."""
-        self._called_back -= 1
-        self._after.append(callback)
-
-    def _run_callbacks(self) -> None:
-        while self._after:
-            with self._lock:
-                callbacks, self._after = self._after, []
-            for callback in callbacks:
-                try:
-                    callback()
-                except Exception:
-                    log.exception("a callback of a call failed")
 
     # Standby
 
@@ -354,7 +357,7 @@ class Crew:
 
     @property
     def _is_pressing(self) -> bool:
-        return self._engine.is_pressing or self._called_back > 0
+        return self._engine.is_pressing or self._bells.awaiting > 0
 
     @property
     def is_relieved(self) -> bool:
@@ -381,7 +384,7 @@ class Crew:
                     self._lead(Relief(self), math.inf)
                 finally:
                     self._step_down()
-                self._run_callbacks()
+                self._bells.run()
             elif until == math.inf:
                 self._rouse.acquire()
             else:

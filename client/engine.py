@@ -24,6 +24,8 @@ class Engine:
         self.core = core
         self._tell = tell
         self._wires = Wires()
+        #: What was read and not dealt with yet.
+        self._arrivals: list[Arrival] = []
 
     def __repr__(self) -> str:
         return f"<Engine {self.core!r} {self._wires!r}>"
@@ -39,9 +41,11 @@ class Engine:
         """Wait until then for sockets that have something to say."""
         return self._wires.poll(until, now)
 
-    def receive(self, ready: list[Wire]) -> list[Arrival]:
-        """Read what lies there."""
-        return [wire.receive() for wire in ready if wire.is_connected]
+    def receive(self, ready: list[Wire]) -> None:
+        """Read what lies there; it waits for `take`, whoever comes to call it."""
+        for wire in ready:
+            if wire.is_connected:
+                self._arrivals.append(wire.receive())
 
     def deliver(self, wire: Wire | None, lock: Guard) -> None:
         """Send what was claimed, and what others add meanwhile."""
@@ -81,12 +85,19 @@ class Engine:
                 return wire
         return None
 
-    def take(self, ready: list[Wire], arrivals: list[Arrival], now: float) -> None:
+    @property
+    def has_arrivals(self) -> bool:
+        """Whoever has read did not come to `take`: something was raised in between."""
+        return bool(self._arrivals)
+
+    def take(self, ready: list[Wire], now: float) -> None:
         """Deal with what a poll has brought, and with the time."""
+        arrivals = self._arrivals
+        self._arrivals = []
         for arrival in arrivals:
             self._take(arrival, now)
-        if len(ready) != len(arrivals):
-            for wire in ready:
+        for wire in ready:
+            if not wire.is_connected:
                 self._conclude(wire, now)
         if self._wires.has_found:
             self._take_found(now)

@@ -17,6 +17,13 @@ import msgspec
 #: dates, spans of time and raw memory.
 PLAIN_KINDS = "biufUSO"
 _PLAIN = (bool, int, float, str, bytes, type(None))
+#: Of a subclass's instance the plain one, whatever the subclass says of itself.
+_EXACT: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (str, str.__str__),
+    (int, int.__int__),
+    (float, float.__float__),
+    (bytes, bytes.__bytes__),
+)
 _HAS_NO_FORM = "has no form in MessagePack"
 
 
@@ -42,6 +49,9 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a caller hands over
             return convert(value)
     if type(value).__module__.partition(".")[0] == "pandas" and _is_missing(value):
         return None
+    for kind, exact in _EXACT:
+        if isinstance(value, kind):
+            return exact(value)
     raise _unknown(value)
 
 

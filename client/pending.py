@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
+from zeropool.client.bells import run_callback
 from zeropool.client.call import Call
 from zeropool.client.crew import Crew
 from zeropool.client.gathering import Answers
 from zeropool.client.given import seconds
-from zeropool.client.results import value_of
+from zeropool.client.outcomes import Lost
+from zeropool.client.results import named, value_of
 from zeropool.client.stream import Stream
 
 
@@ -59,6 +61,10 @@ class Pending:
         """Wait for the answer, or so many seconds; tell whether it is there."""
         if self._call.has_news or self._stream is not None:
             return True
+        if not self._crew.is_here:
+            # The answer is for the process that called.
+            self._call.outcome = Lost("the call was begun in another process")
+            return True
         if timeout is None:
             return self._crew.wait(self._call)
         if timeout > 0.0:
@@ -80,8 +86,10 @@ class Pending:
         def call_back() -> None:
             callback(self)
 
-        if not self._crew.call_back(self._call, call_back):
-            callback(self)
+        if not self._crew.is_here:
+            self.wait(0.0)
+        if self._call.has_news or not self._crew.call_back(self._call, call_back):
+            run_callback(call_back)
 
 
 class Gathering:
@@ -105,11 +113,14 @@ class Gathering:
         Raises:
             TimeoutError: none is, within so many seconds.
             LookupError: there is none to wait for.
+            zerorpc.LostRemote: this is a fork of the process in which they were begun.
         """
         answers = self._answers
         if not len(answers):
             raise LookupError("no call is awaited")
         if not answers.has_news:
+            if not self._crew.is_here:
+                raise named("LostRemote")("the calls were begun in another process")
             until = math.inf if timeout is None else time.monotonic() + seconds(timeout)
             self._crew.wait(answers, until)
         if not answers.has_news:

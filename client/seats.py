@@ -10,28 +10,24 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from zeropool.client.awaited import Awaited, Owner
+from zeropool.client.awaited import Listener, Owner
 
 
-class Seat(Owner):
+class Seat(Listener):
     """A thread that waits and does not lead."""
 
-    __slots__ = ("_seats", "is_leader", "lock", "other")
+    __slots__ = ("_seats", "is_leader", "lock")
 
     def __init__(self, seats: Seats, other: Owner | None) -> None:
-        super().__init__()
+        super().__init__(other)
         self.lock = threading.Lock()
         self.lock.acquire()
         self.is_leader = False
-        #: Who is to be told, too, of the same news.
-        self.other = other
         self._seats = seats
 
-    def tell(self, awaited: Awaited) -> None:
+    def hear(self) -> None:
         """There is news."""
         self._seats.rise(self)
-        if self.other is not None:
-            self.other.tell(awaited)
 
 
 class Seats:

@@ -24,6 +24,7 @@ class Stream:
         self._client = client
         self._crew = crew
         self._call = call
+        self._is_closed = False
 
     def __repr__(self) -> str:
         return f"<Stream {self._call!r}>"
@@ -33,14 +34,16 @@ class Stream:
 
     def __next__(self) -> Any:  # noqa: ANN401 - what the server sends
         call = self._call
-        if not call.items:
+        if not call.items and not self._is_closed:
             if not self._crew.is_here:
                 call.outcome = Lost("the stream was begun in another process")
             elif call.outcome is None:
                 self._crew.wait(call)
+        if self._is_closed:
+            raise StopIteration
         if call.items:
             item = call.items.popleft()
-            if call.wants_credit:
+            if call.wants_credit and self._crew.is_here:
                 self._crew.read(call)
             return decoded(item)
         if not isinstance(call.outcome, Ended):
@@ -52,10 +55,11 @@ class Stream:
         raise StopIteration
 
     def __del__(self) -> None:
-        if not sys.is_finalizing():
-            self.close()
+        if self._call.outcome is None and not sys.is_finalizing():
+            self._crew.forget(self._call)
 
     def close(self) -> None:
-        """Read no more of it."""
-        if self._call.outcome is None:
-            self._crew.forget(self._call)
+        """Read no more of it; a thread that waits for an item is told that it is over."""
+        self._is_closed = True
+        if self._call.outcome is None and self._crew.is_here:
+            self._crew.end(self._call)

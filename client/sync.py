@@ -120,6 +120,8 @@ class Client:
             zmq.ZMQError: the endpoint is none.
             ClientClosed: the client is closed.
         """
+        if isinstance(endpoint, bytes):
+            endpoint = endpoint.decode()
         endpoints = [endpoint] if isinstance(endpoint, str) else list(endpoint)
         for one in endpoints:
             try:

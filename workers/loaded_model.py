@@ -33,6 +33,7 @@ class LoadedModel:
     """
 
     __slots__ = (
+        "batch_error",
         "info",
         "input",
         "model",
@@ -57,6 +58,9 @@ class LoadedModel:
         self.model = model
         self.predict_batch = predict_batch
         self.predict_columns = predict_columns
+        #: What `predict_batch` raised at last, though all its rows were predicted after all;
+        #: whoever tells of it forgets it.
+        self.batch_error: Exception | None = None
         #: What clients call for one prediction.
         self.predict_method = f"{info.qualified_name}_predict"
 
@@ -73,8 +77,9 @@ class LoadedModel:
     def predict_rows(self, rows: Sequence[object]) -> list[object | Exception]:
         """Return n predictions for n rows, an exception in the place of each row that failed.
 
-        A batch that fails as a whole is repeated row by row, so that only the bad rows fail.
-        `KeyboardInterrupt` alone goes through.
+        A batch that fails as a whole is repeated row by row, so that only the bad rows fail, or
+        all have its error where the model must not be asked twice. `KeyboardInterrupt` alone goes
+        through.
         """
         if self.predict_batch is not None and len(rows) > 1:
             predict, count = self.predict_batch, len(rows)
@@ -84,6 +89,12 @@ class LoadedModel:
             )
             if not isinstance(predictions, Exception):
                 return predictions
+            if not self.info.retry_safe:
+                return [predictions] * count
+            found = [self._predict_alone(row) for row in rows]
+            if not has_errors(found):
+                self.batch_error = predictions
+            return found
         return [self._predict_alone(row) for row in rows]
 
     def predict_arrays(

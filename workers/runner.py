@@ -35,6 +35,7 @@ _ROWS: Final = Kind.ROWS
 _OK: Final = cast("Outcome", int(Outcome.OK))
 _ERROR: Final = Outcome.ERROR
 _PREDICT: Final = "predict"
+_PREDICT_BATCH: Final = "predict_batch"
 _PREDICT_COLUMNS: Final = "predict_columns"
 
 
@@ -52,8 +53,8 @@ class Runner:
         self._ids = ids or MessageIds()
         #: Called before each prediction with its hard limit in seconds.
         self._arm = arm
-        #: Called with the method for each job that fails, and not by its caller's fault; and for
-        #: one that `predict_columns` fails, though its rows are predicted after all.
+        #: Called with the method for each job that fails, and not by its caller's fault; and where
+        #: `predict_columns` or `predict_batch` fails, though the rows are predicted after all.
         self._on_failure = on_failure
 
     def __repr__(self) -> str:
@@ -81,6 +82,8 @@ class Runner:
             jobs, rows = self._decode_each(model, jobs, method, results)
         self._arm(model.info.timeout_s)
         predictions = model.predict_rows(rows)
+        if model.batch_error is not None:
+            self._tell_of_batch(model, jobs[0])
         values = encode_each(predictions)
         if values is None:
             for job, prediction in zip(jobs, predictions, strict=True):
@@ -154,7 +157,7 @@ class Runner:
             if columns is not None:
                 self._predict_columns(model, columns, job, method, answers)
                 return
-        self._predict_valid(model, model.input.decode_rows(job.args, method), answers)
+        self._predict_valid(model, model.input.decode_rows(job.args, method), job, answers)
 
     def _predict_columns(
         self, model: LoadedModel, columns: Columns, job: Job, method: str, answers: RowAnswers
@@ -170,35 +173,52 @@ class Runner:
             found = model.predict_arrays(part, end - start)
             if isinstance(found, PackedAnswers):
                 answers.add_packed(found)
+            elif isinstance(found, Exception) and not model.info.retry_safe:
+                answers.add([found] * (end - start))
             elif isinstance(found, Exception):
                 if not rows:
                     # Once for a job. It may be one row's fault, or that of the method itself,
                     # which nothing else would tell: the rows are predicted all the same.
                     self._on_failure(job, found, _PREDICT_COLUMNS)
                     rows = model.input.decode_rows(job.args, method)
-                self._predict_valid(model, rows[start:end], answers)
+                self._predict_valid(model, rows[start:end], job, answers)
             else:
                 answers.add(found)
 
-    def _predict_valid(self, model: LoadedModel, rows: list[object], answers: RowAnswers) -> None:
+    def _predict_valid(
+        self, model: LoadedModel, rows: list[object], job: Job, answers: RowAnswers
+    ) -> None:
         """The same for rows of which some may be errors, which stay in their places."""
         if not has_errors(rows):
-            self._predict(model, rows, answers.add)
+            self._predict(model, rows, job, answers.add)
             return
         good = [row for row in rows if not isinstance(row, ZeropoolError)]
         predictions: list[object] = []
-        self._predict(model, good, predictions.extend)
+        self._predict(model, good, job, predictions.extend)
         predicted = iter(predictions)
         answers.add([row if isinstance(row, ZeropoolError) else next(predicted) for row in rows])
 
     def _predict(
-        self, model: LoadedModel, rows: list[object], take: Callable[[list[object]], None]
+        self,
+        model: LoadedModel,
+        rows: list[object],
+        job: Job,
+        take: Callable[[list[object]], None],
     ) -> None:
         """One prediction for each row, or an exception, in as many batches as it takes."""
         step = model.info.max_batch_size if model.info.batches else 1
         for start in range(0, len(rows), step):
             self._arm(model.info.timeout_s)
             take(model.predict_rows(rows[start : start + step]))
+            if model.batch_error is not None:
+                self._tell_of_batch(model, job)
+
+    def _tell_of_batch(self, model: LoadedModel, job: Job) -> None:
+        """Nothing else would tell why the model is slow: its rows are predicted all the same."""
+        error = model.batch_error
+        model.batch_error = None
+        if error is not None:
+            self._on_failure(job, error, _PREDICT_BATCH)
 
     def _rows_result(self, job: Job, answers: RowAnswers) -> Result:
         result = answers.result()

@@ -645,6 +645,56 @@ async def test_results_do_not_wait_for_the_next_row(server):
 
 
 @asynchronous
+async def test_what_the_rows_wait_for_may_be_cancelled(server):
+    async def rows():
+        yield {"x": 1}
+        cancelled = asyncio.ensure_future(asyncio.Event().wait())
+        cancelled.cancel()
+        await cancelled
+
+    async with connected(server) as client:
+        with pytest.raises(asyncio.CancelledError):
+            [value async for value in client.predict_many("double", rows(), window=1)]
+
+
+@asynchronous
+async def test_who_stops_may_be_cancelled_while_the_rows_clean_up(server):
+    may_end = asyncio.Event()
+    cleans = asyncio.Event()
+
+    async def rows():
+        yield {"x": 0}
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleans.set()
+            await may_end.wait()
+
+    async with connected(server) as client:
+        predictions = client.predict_many("double", rows())
+        assert await anext(predictions) == 0
+        stopping = asyncio.ensure_future(predictions.aclose())
+        await cleans.wait()
+        stopping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stopping
+        may_end.set()
+
+
+@asynchronous
+async def test_who_reads_a_stream_is_told_that_it_is_closed(server):
+    async with connected(server) as client:
+        stream = await client.one_and_silence()
+        assert await anext(stream) == "one"
+        reading = asyncio.ensure_future(anext(stream, "nothing"))
+        await client.echo(5)
+
+        await stream.aclose()
+
+        assert await reading == "nothing"
+
+
+@asynchronous
 async def test_what_goes_wrong_with_the_rows_is_raised(server):
     async def rows():
         yield {"x": 1}

@@ -1,6 +1,8 @@
 """Calls whose answers are taken later, against a small server."""
 
+import contextlib
 import logging
+import sys
 import threading
 
 import pytest
@@ -138,6 +140,25 @@ def test_a_callback_that_fails_is_logged_and_harms_nobody(client, caplog):
     assert "of the callback" in caplog.text
 
 
+def test_a_callback_that_exits_ends_no_thread(client, caplog):
+    called = threading.Event()
+    with caplog.at_level(logging.CRITICAL, logger="zeropool.client"):
+        client.call_async("echo", 5).add_done_callback(lambda _: sys.exit(1))
+        client.call_async("echo", 6).add_done_callback(lambda _: called.set())
+
+        assert called.wait(PATIENCE_S)
+
+
+def test_a_callback_that_fails_at_once_is_logged_too(client, caplog):
+    pending = client.call_async("echo", 5)
+    assert pending.wait()
+
+    with caplog.at_level(logging.ERROR, logger="zeropool.client"):
+        pending.add_done_callback(lambda _: {}["of the callback"])
+
+    assert "of the callback" in caplog.text
+
+
 def test_all_callbacks_of_a_call_are_called(client):
     called = [threading.Event() for _ in range(3)]
     pending = client.call_async("echo", 5)
@@ -187,3 +208,22 @@ def test_two_threads_may_wait_for_the_same_answer(client):
     for thread in threads:
         thread.join(PATIENCE_S)
     assert seen == [True] * 3
+
+
+def test_who_looks_again_and_again_leaves_nothing_behind(client):
+    pending = client.call_async("never")
+    with contextlib.closing(client.call_async("one_and_silence").get()) as stream:
+        assert next(stream) == "one"
+        leader = threading.Thread(target=lambda: list(stream))
+        leader.start()
+        for _ in range(30):
+            assert not pending.wait(0.001)
+
+        followers = 0
+        owner = pending._call.owner
+        while owner is not None:
+            followers += 1
+            owner = owner.other
+        assert followers <= 1
+    leader.join(PATIENCE_S)
+    assert not leader.is_alive()

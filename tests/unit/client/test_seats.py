@@ -129,3 +129,39 @@ def test_one_that_leaves_as_it_is_appointed_has_nothing_to_pass_on(seats):
 
     assert not seats.leave(leaving)
     assert leaving.is_leader
+
+
+# Several for the same
+
+
+def chain(seats, awaited, length):
+    taken = []
+    for _ in range(length):
+        seat = awaited.owner = seats.take(awaited.owner)
+        taken.append(seat)
+    return taken
+
+
+@pytest.mark.parametrize("leaver", [0, 1, 2])
+def test_who_waits_no_longer_for_the_same_is_in_nobodys_way(seats, leaver):
+    awaited = Awaited()
+    taken = chain(seats, awaited, 3)
+    left = taken.pop(leaver)
+    seats.leave(left)
+    left.leave(awaited)
+
+    awaited.owner.tell(awaited)
+
+    assert len(seats) == 0
+    followers = [seat.other for seat in taken]
+    assert left not in [awaited.owner, *followers]
+    assert followers.count(None) == 1
+
+
+def test_any_number_may_wait_for_the_same(seats):
+    awaited = Awaited()
+    chain(seats, awaited, 5_000)
+
+    awaited.owner.tell(awaited)
+
+    assert len(seats) == 0

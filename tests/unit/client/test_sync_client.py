@@ -100,6 +100,28 @@ def test_a_call_returns_what_the_server_answers(client, value):
     assert client.call("echo", value) == value
 
 
+@pytest.mark.parametrize("kind", [int, float, str, bytes])
+def test_what_is_of_a_class_of_ones_own_is_sent_as_what_it_is(client, kind):
+    class Special(kind):
+        def __repr__(self):
+            return "special"
+
+        __str__ = __int__ = __float__ = __bytes__ = __repr__
+
+    value = kind(b"5") if kind is not str else "5"
+    if kind is float:
+        value = 5.5
+    special = Special(value)
+
+    assert client.call("echo", [special, {"x": special}]) == [value, {"x": value}]
+
+
+def test_an_endpoint_may_be_bytes_as_for_zerorpc(server):
+    with Client() as client:
+        client.connect(server.endpoint.encode())
+        assert client.call("echo", 5) == 5
+
+
 def test_arguments_arrive_in_their_order(client, server):
     client.call("count", 7, 0)
 
@@ -595,3 +617,29 @@ def test_a_host_that_is_no_name_is_as_one_that_nobody_has(host, monkeypatch, zer
     ):
         client.call("echo", 1)
     assert died == []
+
+
+# Streams that are closed
+
+
+def test_a_stream_that_is_closed_has_no_more_items(client):
+    stream = client.call("count", 0, 500)
+    assert next(stream) == 0
+
+    stream.close()
+
+    assert list(stream) == []
+    assert client.call("echo", 5) == 5
+
+
+def test_a_thread_that_reads_a_stream_ends_when_another_closes_it(client):
+    stream = client.call("one_and_silence")
+    assert next(stream) == "one"
+    found = []
+    reader = threading.Thread(target=lambda: found.append(list(stream)))
+    reader.start()
+
+    stream.close()
+
+    reader.join(PATIENCE_S)
+    assert found == [[]]

@@ -239,10 +239,27 @@ from zeropool.client import Client
 client = Client(sys.argv[1], timeout=10)
 stream = client.call("count", 0, 300)
 assert next(stream) == 0
-pending = client.call_async("echo", "parent")
+buffered = client.call("count", 0, 300)
+assert next(buffered) == 0
+while len(buffered._call.items) < 20:
+    client.call("echo", 0)
+gathering = client.gather()
+pending = client.call_async("echo", "parent", gathering=gathering)
 pid = os.fork()
 if not pid:
     try:
+        for take in (pending.get, gathering.next):
+            try:
+                take()
+            except Exception as error:
+                assert "another process" in str(error), error
+            else:
+                raise AssertionError
+        told = []
+        pending.add_done_callback(told.append)
+        assert told == [pending]
+        for _ in range(len(buffered._call.items)):
+            next(buffered)
         assert [client.call("echo", number) for number in range(50)] == list(range(50))
         try:
             list(stream)
@@ -258,6 +275,8 @@ if not pid:
     os._exit(code)
 assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 assert list(stream) == list(range(1, 300))
+assert list(buffered) == list(range(1, 300))
+assert gathering.next() is pending
 assert pending.get() == "parent"
 assert client.call("echo", 5) == 5
 client.close()
