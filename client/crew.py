@@ -291,6 +291,7 @@ class Crew:
             if self._engine.has_arrivals:
                 # This thread was interrupted; others may wait for just that.
                 self._engine.take([], _monotonic())
+                self._engine.carry_out(_monotonic(), is_polled=False)
             if self._seats.appoint():
                 return
             self._is_led = False

@@ -198,6 +198,8 @@ def test_a_stream_that_is_not_read_costs_neither_memory_nor_others(serve):
         stream = reader.request("wide_predict_stream", [row_bytes] * rows)
         first = reader.receive(stream)
         for number in range(500):
+            # Who says nothing for 20 s is lost, and so much it may take on a busy machine.
+            reader.respond(stream, "_zpc_hb", None)
             spent_s, answer = took_s(other.ask, "echo_predict", number)
             assert answer == ("OK", [number])
             assert spent_s < PROMPT_S

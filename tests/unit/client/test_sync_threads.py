@@ -231,6 +231,37 @@ def test_a_server_can_be_left(client, server):
     assert client.call("echo", 6) == 6
 
 
+class InterruptedCallError(Exception):
+    """What a signal's handler raises."""
+
+
+def interrupt_after_reading(client):
+    """Raise once where the leader has read, and waits for the lock to deal with it."""
+    crew = client._crew
+    acquire = crew._lock._acquire
+    left = [InterruptedCallError()]
+
+    def interrupted_acquire(*args):
+        if left and crew._engine.has_arrivals:
+            raise left.pop()
+        return acquire(*args)
+
+    crew._lock._acquire = interrupted_acquire
+
+
+def test_what_an_interrupted_leader_has_read_reaches_the_others(client):
+    stream = client.call("one_and_silence")
+    assert next(stream) == "one"
+    leader = Caller(lambda: next(stream))
+    until(lambda: waiting(client) == 1)
+    interrupt_after_reading(client)
+
+    assert client.call("go_on", "two") is None
+
+    assert isinstance(leader.join().error, InterruptedCallError)
+    assert next(stream) == "two"
+
+
 # Processes and greenlets
 
 FORKING = """
