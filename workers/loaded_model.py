@@ -77,9 +77,8 @@ class LoadedModel:
     def predict_rows(self, rows: Sequence[object]) -> list[object | Exception]:
         """Return n predictions for n rows, an exception in the place of each row that failed.
 
-        A batch that fails as a whole is repeated row by row, so that only the bad rows fail, or
-        all have its error where the model must not be asked twice. `KeyboardInterrupt` alone goes
-        through.
+        A batch that fails as a whole is repeated row by row, so that only the bad rows fail.
+        `KeyboardInterrupt` alone goes through.
         """
         if self.predict_batch is not None and len(rows) > 1:
             predict, count = self.predict_batch, len(rows)
@@ -89,8 +88,6 @@ class LoadedModel:
             )
             if not isinstance(predictions, Exception):
                 return predictions
-            if not self.info.retry_safe:
-                return [predictions] * count
             found = [self._predict_alone(row) for row in rows]
             if not has_errors(found):
                 self.batch_error = predictions

@@ -173,8 +173,6 @@ class Runner:
             found = model.predict_arrays(part, end - start)
             if isinstance(found, PackedAnswers):
                 answers.add_packed(found)
-            elif isinstance(found, Exception) and not model.info.retry_safe:
-                answers.add([found] * (end - start))
             elif isinstance(found, Exception):
                 if not rows:
                     # Once for a job. It may be one row's fault, or that of the method itself,

@@ -1,7 +1,6 @@
 """What becomes of the jobs of one batch, as the bytes that the gateway passes on."""
 
 import msgpack
-import msgspec
 import numpy as np
 import pytest
 
@@ -293,31 +292,6 @@ def test_a_predict_batch_that_raises_is_told_though_its_rows_are_predicted(model
     assert {result.outcome for result in results} == {Outcome.OK}
     assert told == [(jobs[0], error, "predict_batch")]
     assert model.batch_error is None
-
-
-def test_rows_that_must_not_be_predicted_twice_share_the_error_of_their_batch(models):
-    told = []
-    once = {}
-    for name in ("scripted_batch", "scripted_columns"):
-        model = once[name] = models[name]
-        model.info = msgspec.structs.replace(model.info, retry_safe=False)
-        model.model.answer = KeyError("x")
-    runner = Runner(list(once.values()), MessageIds(0), on_failure=lambda *it: told.append(it))
-
-    (batch,) = runner.run(
-        Batch("scripted_batch", "g", [rows(1, [1, 2], model="scripted_batch")], [])
-    )
-    (columns,) = runner.run(
-        Batch("scripted_columns", "g", [rows(2, points(64), model="scripted_columns")], [])
-    )
-
-    assert row_items(batch.body) == [None, None]
-    assert [(error.offset, error.name) for error in batch.errors] == [
-        (0, "KeyError"),
-        (1, "KeyError"),
-    ]
-    assert row_items(columns.body) == [None] * 64
-    assert [method for _, _, method in told] == ["predict", "predict"]
 
 
 def test_a_predict_batch_that_returns_too_few_fails_its_rows(run, models):
