@@ -310,10 +310,6 @@ class AsyncStream:
 
     def _give_up(self) -> None:
         if self._call.outcome is None:
-            self._wires.give_up(self._call)
-            self._call.outcome = Ended()
-            waiting = self._call.owner
-            if waiting is not None and not waiting.done():
-                waiting.set_result(None)
+            self._wires.end(self._call)
         if self._call.items:
             self._call.items.clear()

@@ -24,7 +24,6 @@ class Feed:
         self._ready: deque[object] = deque()
         self._is_complete = False
         self._error: BaseException | None = None
-        self._is_stopped = False
         self._has_room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -58,7 +57,8 @@ class Feed:
                     self._has_room.clear()
                     await self._has_room.wait()
         except asyncio.CancelledError as error:
-            if self._is_stopped:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
                 raise
             # Not of this task: something that the iterable awaits was cancelled.
             self._error = error
@@ -70,7 +70,6 @@ class Feed:
     async def stop(self) -> None:
         """Take no more; the iterable learns of it."""
         if self._task is not None:
-            self._is_stopped = True
             self._task.cancel()
             # Whoever is cancelled here need not wait for what the iterable has yet to do.
             await asyncio.wait([self._task])

@@ -19,6 +19,7 @@ from zeropool.client.core import Core
 from zeropool.client.foreign import ENCODER
 from zeropool.client.link import Link
 from zeropool.client.making import make_call
+from zeropool.client.outcomes import Ended
 from zeropool.client.retry import RetryPolicy
 from zeropool.shared.endpoints import Ipc, parse
 
@@ -189,6 +190,12 @@ class Wires:
     def give_up(self, call: Call) -> None:
         """Nobody waits for this call any more."""
         self._core.give_up(call)
+
+    def end(self, call: Call) -> None:
+        """Nobody wants more of this call, also not whoever waits for it."""
+        self._core.give_up(call)
+        call.outcome = Ended()
+        _tell([call])
 
     def read(self, call: Call) -> None:
         """The reader of a stream wants more."""

@@ -80,6 +80,7 @@ class LoadedModel:
         A batch that fails as a whole is repeated row by row, so that only the bad rows fail.
         `KeyboardInterrupt` alone goes through.
         """
+        batch_error: Exception | None = None
         if self.predict_batch is not None and len(rows) > 1:
             predict, count = self.predict_batch, len(rows)
             # A copy: it may change its list.
@@ -88,11 +89,11 @@ class LoadedModel:
             )
             if not isinstance(predictions, Exception):
                 return predictions
-            found = [self._predict_alone(row) for row in rows]
-            if not has_errors(found):
-                self.batch_error = predictions
-            return found
-        return [self._predict_alone(row) for row in rows]
+            batch_error = predictions
+        alone = [self._predict_alone(row) for row in rows]
+        if batch_error is not None and not has_errors(alone):
+            self.batch_error = batch_error
+        return alone
 
     def predict_arrays(
         self, columns: Columns, count: int

@@ -80,10 +80,9 @@ class Runner:
         rows = model.input.decode_calls([job.args for job in jobs])
         if rows is None:
             jobs, rows = self._decode_each(model, jobs, method, results)
-        self._arm(model.info.timeout_s)
-        predictions = model.predict_rows(rows)
-        if model.batch_error is not None:
-            self._tell_of_batch(model, jobs[0])
+            if not jobs:
+                return
+        predictions = self._predicted(model, rows, jobs[0])
         values = encode_each(predictions)
         if values is None:
             for job, prediction in zip(jobs, predictions, strict=True):
@@ -206,17 +205,18 @@ class Runner:
         """One prediction for each row, or an exception, in as many batches as it takes."""
         step = model.info.max_batch_size if model.info.batches else 1
         for start in range(0, len(rows), step):
-            self._arm(model.info.timeout_s)
-            take(model.predict_rows(rows[start : start + step]))
-            if model.batch_error is not None:
-                self._tell_of_batch(model, job)
+            take(self._predicted(model, rows[start : start + step], job))
 
-    def _tell_of_batch(self, model: LoadedModel, job: Job) -> None:
-        """Nothing else would tell why the model is slow: its rows are predicted all the same."""
+    def _predicted(self, model: LoadedModel, rows: list[object], job: Job) -> list[object]:
+        """What the model makes of rows of this job, or of this one and others."""
+        self._arm(model.info.timeout_s)
+        predictions = model.predict_rows(rows)
         error = model.batch_error
-        model.batch_error = None
         if error is not None:
+            # Nothing else would tell why the model is slow: its rows are predicted all the same.
+            model.batch_error = None
             self._on_failure(job, error, _PREDICT_BATCH)
+        return predictions
 
     def _rows_result(self, job: Job, answers: RowAnswers) -> Result:
         result = answers.result()

@@ -110,6 +110,7 @@ def test_a_callers_own_limit_does_not_lengthen_the_models(impatient):
             dealer.ask, "sleeper_predict", {"sleep_s": 60}, timeout_s=3600
         )
     assert (name, args[0]) == ("ERR", "DeadlineExceeded")
+    assert args[1].endswith("no result after 1.0 s")
     assert spent_s < 30
 
 
